@@ -1,0 +1,262 @@
+"""The wire's messages: what a client asks, what a service answers, and their JSON form.
+
+One request, one reply, in order, each a JSON object in one WebSocket text frame. The shapes are
+OpenEnv's (its 0.10 server and client), so that either side may be one of theirs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from attrs import field, frozen
+
+from aioenv.errors import (
+    AioEnvError,
+    CapacityReached,
+    EnvironmentFailed,
+    InvalidRequest,
+    ProtocolViolation,
+    SessionLost,
+)
+from aioenv.jsontext import dumps, loads
+
+__all__ = [
+    "CloseRequest",
+    "ErrorReply",
+    "Reply",
+    "Request",
+    "ResetRequest",
+    "StateRequest",
+    "StepRequest",
+    "error_reply",
+    "read_reply",
+    "read_request",
+    "write_reply",
+    "write_request",
+]
+
+
+@frozen
+class ResetRequest:
+    """Begin an episode. `data` holds the seed, the episode's id and further options."""
+
+    data: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class StepRequest:
+    """Take an action. `data` is the action's fields."""
+
+    data: dict[str, Any]
+
+
+@frozen
+class StateRequest:
+    """Tell where the episode stands."""
+
+
+@frozen
+class CloseRequest:
+    """End the session. There is no reply but the closing of the connection."""
+
+
+Request: TypeAlias = ResetRequest | StepRequest | StateRequest | CloseRequest
+
+
+class Reply(NamedTuple):
+    """A service's answer: its type (``observation`` or ``state``) and its data.
+
+    A named tuple, not an attrs class: one is made for every step.
+    """
+
+    type: str
+    data: dict[str, Any]
+
+
+@frozen
+class ErrorReply:
+    """A service's refusal, in the wire's terms."""
+
+    code: str
+    message: str
+    errors: Sequence[Mapping[str, Any]] = ()
+    details: Mapping[str, Any] = field(factory=dict)
+
+    def to_exception(self) -> AioEnvError:
+        """Return the error of our tree that this reply stands for."""
+        match self.code:
+            case "CAPACITY_REACHED":
+                details = self.details
+                return CapacityReached(details.get("active_sessions"), details.get("max_sessions"))
+            case "INVALID_JSON" | "UNKNOWN_TYPE" | "VALIDATION_ERROR":
+                return InvalidRequest(self.message, code=self.code, errors=self.errors)
+            case "SESSION_ERROR":
+                return SessionLost(self.message)
+            case _:
+                return EnvironmentFailed(self.message, code=self.code)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the ``data`` of the wire's error message."""
+        data: dict[str, Any] = {"message": self.message, "code": self.code}
+        if self.errors:
+            data["errors"] = self.errors
+        return {**data, **self.details}
+
+    def to_bytes(self) -> bytes:
+        """Return the frame's text."""
+        return dumps({"type": "error", "data": self.to_data()})
+
+
+def error_reply(error: AioEnvError) -> ErrorReply:
+    """Return the reply that tells a client of an error."""
+    match error:
+        case CapacityReached(active=active, limit=limit):
+            return ErrorReply(
+                "CAPACITY_REACHED",
+                f"every session is in use ({active} of {limit}); try again later, "
+                "or connect with ?wait_s=30 to wait for one",
+                details={"active_sessions": active, "max_sessions": limit},
+            )
+        case InvalidRequest():
+            return ErrorReply(error.code, error.summary, errors=error.errors)
+        case EnvironmentFailed():
+            return ErrorReply(error.code, error.reason)
+        case SessionLost():
+            return ErrorReply("SESSION_ERROR", error.reason)
+        case _:
+            return ErrorReply("SESSION_ERROR", str(error))
+
+
+def read_request(frame: bytes | str) -> Request:
+    """Read a client's frame.
+
+    Args:
+        frame: the text of one frame.
+
+    Raises:
+        InvalidRequest: it is no JSON (``INVALID_JSON``), of no known type (``UNKNOWN_TYPE``), or
+            not shaped as its type demands (``VALIDATION_ERROR``).
+    """
+    try:
+        message = loads(frame)
+    except ValueError as error:
+        raise InvalidRequest(f"Invalid JSON: {error}", code="INVALID_JSON") from None
+    if message.__class__ is not dict:
+        raise InvalidRequest(
+            f"a message is a JSON object with a type, not {_kind(message)}",
+            errors=[_fault("dict_type", [], f"expected an object, got {_kind(message)}", message)],
+        )
+    kind = message.get("type")
+    if kind == "step" and len(message) == 2 and message.get("data").__class__ is dict:
+        return StepRequest(message["data"])
+    return _read_seldom(kind, message)
+
+
+def _read_seldom(kind: Any, message: dict[str, Any]) -> Request:
+    """Read any request but a well-formed step, or say what is wrong with it."""
+    if kind not in ("reset", "step", "state", "close"):
+        raise InvalidRequest(
+            f"Unknown message type: {kind!r}; known are reset, step, state and close",
+            code="UNKNOWN_TYPE",
+        )
+    takes_data = kind in ("reset", "step")
+    allowed = {"type", "data"} if takes_data else {"type"}
+    errors = [
+        _fault("extra_forbidden", [name], "this key is unknown", message[name])
+        for name in sorted(message.keys() - allowed)
+    ]
+    data = message.get("data", {} if kind == "reset" else None)
+    if takes_data and "data" not in message and kind != "reset":
+        errors.append(_fault("missing", ["data"], "this key is required", message))
+    elif takes_data and data.__class__ is not dict:
+        text = f"expected an object, got {_kind(data)}"
+        errors.append(_fault("dict_type", ["data"], text, data))
+    if errors:
+        raise InvalidRequest(f"this is not a valid {kind} message", errors=errors)
+    match kind:
+        case "reset":
+            return ResetRequest(data)
+        case "state":
+            return StateRequest()
+        case _:
+            return CloseRequest()
+
+
+def write_request(request: Request) -> bytes:
+    """Write a request as the text of a frame.
+
+    Raises:
+        InvalidRequest: something in its data has no JSON form.
+    """
+    message: dict[str, Any]
+    match request:
+        case StepRequest(data):
+            message = {"type": "step", "data": data}
+        case ResetRequest(data):
+            message = {"type": "reset", "data": data}
+        case StateRequest():
+            return b'{"type":"state"}'
+        case CloseRequest():
+            return b'{"type":"close"}'
+    try:
+        return dumps(message)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"this {message['type']} cannot be written: {error}") from error
+
+
+def write_reply(kind: str, data: dict[str, Any]) -> bytes:
+    """Write a service's reply that is no error.
+
+    Args:
+        kind: ``observation`` or ``state``.
+        data: what it says.
+
+    Raises:
+        TypeError: something in it has no JSON form.
+        ValueError: it is nested too deeply, or contains itself.
+    """
+    return dumps({"type": kind, "data": data})
+
+
+def read_reply(frame: bytes | str) -> Reply:
+    """Read a service's frame.
+
+    Returns:
+        The reply, when it is no error.
+
+    Raises:
+        ProtocolViolation: it is not a JSON object with a type and data.
+        AioEnvError: the one that an error reply stands for.
+    """
+    try:
+        message = loads(frame)
+    except ValueError as error:
+        raise ProtocolViolation(f"the service sent what is not JSON: {error}") from None
+    if message.__class__ is dict:
+        kind, data = message.get("type"), message.get("data")
+        if kind.__class__ is str and data.__class__ is dict:
+            if kind != "error":
+                return Reply(kind, data)
+            raise _read_error(data).to_exception()
+    raise ProtocolViolation("the service sent a frame that is not an object with a type and data")
+
+
+def _read_error(data: dict[str, Any]) -> ErrorReply:
+    details = {name: data[name] for name in data.keys() - {"code", "message", "errors"}}
+    errors = data.get("errors")
+    return ErrorReply(
+        str(data.get("code", "UNKNOWN")),
+        str(data.get("message", "the service gave no reason")),
+        errors=[error for error in errors if isinstance(error, dict)]
+        if isinstance(errors, list)
+        else (),
+        details=details,
+    )
+
+
+def _fault(kind: str, path: list[Any], message: str, value: Any) -> dict[str, Any]:
+    return {"type": kind, "loc": path, "msg": message, "input": value}
+
+
+def _kind(value: Any) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
