@@ -1,0 +1,57 @@
+"""Access: who may come in. A bearer token, and the origins of the pages that may connect."""
+
+import hmac
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from aioenv.service.service import Service
+
+__all__ = ["guard"]
+
+
+def guard(service: Service) -> Any:
+    """Make the middleware that turns away who may not come in.
+
+    Where the settings name a token, every door but ``/health`` asks for it (RFC 6750). A browser
+    sends the origin of the page with every WebSocket handshake (RFC 6455, section 10.2); one that
+    is neither this host nor allowed is refused, so that no foreign page can use a visitor's reach.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Any) -> web.StreamResponse:
+        if not _is_health(request) and not _has_token(request, service.settings.token):
+            return web.json_response(
+                {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
+                status=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if not _is_origin_allowed(request, service.settings.allowed_origins):
+            origin = request.headers["Origin"]
+            detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
+            return web.json_response({"detail": detail, "code": "FORBIDDEN_ORIGIN"}, status=403)
+        return await handler(request)  # type: ignore[no-any-return]
+
+    return check
+
+
+def _is_health(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical.endswith("/health")
+
+
+def _has_token(request: web.Request, token: str | None) -> bool:
+    if not token:
+        return True
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        given.strip().encode(), token.encode()
+    )
+
+
+def _is_origin_allowed(request: web.Request, allowed: tuple[str, ...]) -> bool:
+    origin = request.headers.get("Origin")
+    if origin is None or request.headers.get("Upgrade", "").lower() != "websocket":
+        return True
+    return "*" in allowed or origin in allowed or urlsplit(origin).netloc == request.host

@@ -1,0 +1,108 @@
+"""The application: the doors of one service, put together."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import attrs
+from aiohttp import WSCloseCode, web
+
+from aioenv import Contract, State
+from aioenv.service.access import guard
+from aioenv.service.http import HttpDoors, errors_as_json, read_wait
+from aioenv.service.kept import KeptSessions
+from aioenv.service.service import EnvironmentFactory, Service
+from aioenv.service.settings import Settings
+from aioenv.service.socket import SocketDoor
+
+__all__ = ["SERVICE", "create_app"]
+
+SERVICE = web.AppKey("aioenv.service", Service)
+_DOORS = web.AppKey("aioenv.doors", set[SocketDoor])
+
+
+def create_app(
+    environment: EnvironmentFactory,
+    action: type[Any],
+    observation: type[Any],
+    *,
+    state: type[Any] = State,
+    name: str | None = None,
+    max_concurrent_envs: int | None = None,
+    settings: Settings | None = None,
+) -> web.Application:
+    """Make the application that serves an environment.
+
+    It can be run by itself (`serve`, or aiohttp's own runners) or mounted in a bigger application
+    with ``add_subapp``.
+
+    Args:
+        environment: the environment's class, or a callable that makes one; never an instance,
+            because every session has an environment of its own.
+        action: the attrs class of its actions.
+        observation: the class of its observations.
+        state: the class of its state.
+        name: what it is called; by default the class's name.
+        max_concurrent_envs: the most sessions at a time; outdoes the settings.
+        settings: how to run; by default read from the environment variables.
+
+    Raises:
+        TypeError: the environment is an instance, or a model is not what it must be.
+        ValueError: a setting does not fit.
+    """
+    if not callable(environment):
+        raise TypeError(
+            f"pass the environment's class, not an instance: {type(environment).__name__}, "
+            "because every session has an environment of its own"
+        )
+    overrides = {} if max_concurrent_envs is None else {"max_concurrent_envs": max_concurrent_envs}
+    settings = attrs.evolve(settings or Settings.from_environ(), **overrides)
+    contract = Contract(action, observation, state)
+    name = name or getattr(environment, "__name__", type(environment).__name__)
+    service = Service(environment, contract, name, settings)
+
+    app = web.Application(
+        middlewares=[guard(service), errors_as_json],
+        client_max_size=settings.max_message_size_bytes,
+    )
+    app[SERVICE] = service
+    app[_DOORS] = set()
+    app.add_routes([*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)])
+    app.on_shutdown.append(_close_doors)
+    app.cleanup_ctx.append(_run_service)
+    return app
+
+
+async def _open_door(request: web.Request) -> web.StreamResponse:
+    """``GET /ws``: one connection, one session."""
+    service, doors = request.app[SERVICE], request.app[_DOORS]
+    wait_s = read_wait(request)
+    if service.is_draining:
+        raise web.HTTPServiceUnavailable(text="the service is stopping")
+    socket = web.WebSocketResponse(
+        autoping=False,
+        compress=False,
+        decode_text=False,
+        max_msg_size=service.settings.max_message_size_bytes,
+        timeout=service.settings.close_timeout_s,
+    )
+    await socket.prepare(request)
+    door = SocketDoor(service, socket, request)
+    doors.add(door)
+    try:
+        await door.serve(wait_s)
+    finally:
+        doors.discard(door)
+    return socket
+
+
+async def _close_doors(app: web.Application) -> None:
+    """Close the connections that are left, all at once."""
+    service = app[SERVICE]
+    for door in tuple(app[_DOORS]):
+        service.run(door.close(WSCloseCode.GOING_AWAY, "the service is stopping"))
+    await service.close()
+
+
+async def _run_service(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[SERVICE].close()

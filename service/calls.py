@@ -1,0 +1,132 @@
+"""Calling an environment's methods: coroutines on the event loop, plain ones in a worker thread.
+
+A plain call cannot be interrupted. One whose caller has given up is a *straggler*: it runs to its
+end, nothing else touches its environment meanwhile, and only so many of them may exist.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+__all__ = ["Caller", "Workers", "is_async"]
+
+log = logging.getLogger(__name__)
+
+AsyncCall = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def is_async(method: Any) -> bool:
+    """Whether a callable is declared ``async def``."""
+    while isinstance(method, partial):
+        method = method.func
+    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(
+        getattr(type(method), "__call__", None)  # noqa: B004  # the method, not the question
+    )
+
+
+class Workers:
+    """The worker threads that all sessions of a service share, and the stragglers among them.
+
+    Args:
+        threads: how many plain calls may run at a time.
+        max_stragglers: how many abandoned calls may run besides.
+    """
+
+    def __init__(self, threads: int, max_stragglers: int) -> None:
+        self.max_stragglers = max_stragglers
+        # Stragglers get threads of their own on top, so that they can starve nobody.
+        self._size = threads + max_stragglers
+        self._executor: ThreadPoolExecutor | None = None
+        self._stragglers: set[asyncio.Task[None]] = set()
+
+    @property
+    def stragglers(self) -> int:
+        """How many abandoned calls still run."""
+        return len(self._stragglers)
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """The threads; none is started before the first plain call."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._size, thread_name_prefix="environment")
+        return self._executor
+
+    def adopt(self, clean_up: Coroutine[Any, Any, None]) -> bool:
+        """Take over a clean-up that must wait for a straggler.
+
+        Returns:
+            Whether there was room for one more; if not, the caller must wait for it himself.
+        """
+        if len(self._stragglers) >= self.max_stragglers:
+            return False
+        task = asyncio.get_running_loop().create_task(clean_up)
+        self._stragglers.add(task)
+        task.add_done_callback(self._stragglers.discard)
+        return True
+
+    async def close(self, timeout_s: float) -> None:
+        """Wait for the stragglers, but not for longer than `timeout_s`; then let the threads be.
+
+        Threads that still run keep the interpreter from ending by itself.
+        """
+        if self._stragglers:
+            _, late = await asyncio.wait(self._stragglers, timeout=timeout_s)
+            if late:
+                log.warning("%d abandoned calls still run; leaving without them", len(late))
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Caller:
+    """Calls the methods of one environment, one at a time.
+
+    Args:
+        workers: the service's worker threads.
+        own_thread: use one thread of its own instead.
+    """
+
+    __slots__ = ("_own", "_running", "_workers")
+
+    def __init__(self, workers: Workers, *, own_thread: bool = False) -> None:
+        self._workers = workers
+        self._own = ThreadPoolExecutor(1, thread_name_prefix="environment") if own_thread else None
+        self._running: Future[Any] | None = None
+
+    @property
+    def is_straggling(self) -> bool:
+        """Whether an abandoned plain call still runs."""
+        return self._running is not None and not self._running.done()
+
+    @property
+    def has_own_thread(self) -> bool:
+        """Whether it calls in one thread of its own."""
+        return self._own is not None
+
+    def bind(self, method: Callable[..., Any]) -> AsyncCall:
+        """Return a method as a coroutine function: itself if it is one, else run in a thread."""
+        return method if is_async(method) else partial(self._in_thread, method)
+
+    async def wait_free(self) -> None:
+        """Wait until no plain call runs any more; cancelling it costs nothing."""
+        if self.is_straggling:
+            assert self._running is not None
+            await asyncio.wait([asyncio.wrap_future(self._running)])
+
+    def close(self) -> None:
+        """Let its own thread end once it is idle."""
+        if self._own is not None:
+            self._own.shutdown(wait=False)
+
+    async def _in_thread(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a plain method in a thread; cancelling leaves a started call to its end."""
+        await self.wait_free()
+        executor = self._own or self._workers.executor
+        context = contextvars.copy_context()
+        running = executor.submit(context.run, partial(method, *args, **kwargs))
+        self._running = running
+        return await asyncio.wrap_future(running)

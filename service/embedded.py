@@ -1,0 +1,70 @@
+"""The embedded service: an environment served on loopback from inside the client's own process."""
+
+from typing import Any, get_args, get_origin
+
+from aioenv import State
+from aioenv.service.app import create_app
+from aioenv.service.environment import Environment
+from aioenv.service.running import Server
+from aioenv.service.service import EnvironmentFactory
+from aioenv.service.settings import Settings
+
+__all__ = ["EmbeddedService"]
+
+
+class EmbeddedService:
+    """A launcher: `start` serves an environment on a free port of 127.0.0.1, `stop` ends it.
+
+    Args:
+        environment: the environment's class, or a callable that makes one.
+        action: the class of its actions; by default what `environment` was declared with.
+        observation: the class of its observations; by default the same.
+        state: the class of its state; by default the same.
+        settings: how to run; environment variables are not read.
+    """
+
+    def __init__(
+        self,
+        environment: EnvironmentFactory,
+        action: type[Any] | None = None,
+        observation: type[Any] | None = None,
+        state: type[Any] | None = None,
+        *,
+        settings: Settings | None = None,
+    ) -> None:
+        declared = declared_models(environment)
+        models = (action, observation, state)
+        chosen = [model or default for model, default in zip(models, declared, strict=True)]
+        if chosen[0] is None or chosen[1] is None:
+            raise TypeError(
+                f"the models of {environment!r} are not known; derive it from "
+                "Environment[Action, Observation, State] with your own three classes"
+            )
+        self._app = create_app(
+            environment,
+            chosen[0],
+            chosen[1],
+            state=chosen[2] or State,
+            settings=settings or Settings(max_concurrent_envs=65_536),
+        )
+        self._server = Server(self._app, "127.0.0.1", 0)
+
+    async def start(self) -> str:
+        """Start to serve and return the address."""
+        return await self._server.start()
+
+    async def stop(self) -> None:
+        """End every session and stop; safe to call twice."""
+        await self._server.stop()
+
+
+def declared_models(environment: Any) -> tuple[Any, Any, Any]:
+    """Return the three models that an environment's class was declared with, ``None`` for each
+    that it leaves open.
+    """
+    for cls in getattr(environment, "__mro__", ()):
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is Environment:
+                models = [model if isinstance(model, type) else None for model in get_args(base)]
+                return models[0], models[1], models[2]
+    return None, None, None

@@ -1,0 +1,254 @@
+"""The HTTP doors: health, metadata, schemas, and episodes over plain requests.
+
+Without a session, ``/reset``, ``/step`` and ``/state`` each act on a fresh environment that is
+thrown away afterwards, as OpenEnv's services do. ``POST /sessions`` opens one that lasts; its id in
+the header ``X-Session-ID`` has the same three doors use it.
+"""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from aioenv import (
+    AioEnvError,
+    CapacityReached,
+    Closed,
+    EnvironmentFailed,
+    InvalidRequest,
+    Observation,
+    dumps,
+    loads,
+)
+from aioenv.messages import error_reply
+from aioenv.service.kept import KeptSessions
+from aioenv.service.service import Service
+from aioenv.service.session import Session
+
+__all__ = ["SESSION_HEADER", "HttpDoors", "error_response", "read_wait"]
+
+SESSION_HEADER = "X-Session-ID"
+
+
+class HttpDoors:
+    """The handlers of the HTTP doors.
+
+    Args:
+        service: whose sessions to open.
+        kept: the sessions that last from one request to the next.
+    """
+
+    def __init__(self, service: Service, kept: KeptSessions) -> None:
+        self._service = service
+        self._kept = kept
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of every door."""
+        return [
+            web.get("/health", self.health),
+            web.get("/metadata", self.metadata),
+            web.get("/schema", self.schema),
+            web.get("/list_environments", self.list_environments),
+            web.post("/sessions", self.open_session),
+            web.delete("/sessions/{session_id}", self.close_session),
+            web.get("/state", self.state),
+            web.post("/reset", self.reset),
+            web.post("/step", self.step),
+        ]
+
+    # What the service is
+
+    async def health(self, request: web.Request) -> web.Response:
+        """``GET /health``: 200 while newcomers are welcome, 503 once the service is stopping."""
+        if self._service.is_draining:
+            return _json({"status": "unhealthy"}, status=503)
+        return _json({"status": "healthy"})
+
+    async def metadata(self, request: web.Request) -> web.Response:
+        """``GET /metadata``: what the environment is."""
+        return _json(attrs.asdict(self._service.metadata()))
+
+    async def schema(self, request: web.Request) -> web.Response:
+        """``GET /schema``: the JSON Schemas of action, observation and state."""
+        return _json(self._service.contract.schemas())
+
+    async def list_environments(self, request: web.Request) -> web.Response:
+        """``GET /list_environments``: the one environment's name."""
+        return _json([self._service.name])
+
+    # Sessions
+
+    async def open_session(self, request: web.Request) -> web.Response:
+        """``POST /sessions``: open a session that lasts; ``?wait_s=`` queues for it."""
+        session_id = await self._kept.open(wait_s=read_wait(request))
+        if request.transport is None or request.transport.is_closing():
+            await self._kept.close(session_id)  # nobody is left who could learn its id
+        body = {
+            "session_id": session_id,
+            "idle_timeout_s": self._service.settings.http_idle_timeout_s,
+        }
+        return _json(body, status=201, headers={"Location": f"{request.path}/{session_id}"})
+
+    async def close_session(self, request: web.Request) -> web.Response:
+        """``DELETE /sessions/{id}``: end a session."""
+        session_id = request.match_info["session_id"]
+        try:
+            await self._kept.close(session_id)
+        except KeyError:
+            return _unknown_session(session_id)
+        return web.Response(status=204)
+
+    # Episodes
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """``POST /reset``: begin an episode; the body's keys are the reset's options."""
+        options = await _read_object(request)
+        async with self._session(request) as session:
+            return self._observed(await session.reset(options))
+
+    async def step(self, request: web.Request) -> web.Response:
+        """``POST /step``: take the body's ``action``, within ``timeout_s`` if it names one."""
+        body = await _read_object(request)
+        _check_step(body)
+        async with self._session(request) as session:
+            observation = await session.step(body["action"], timeout_s=body.get("timeout_s") or 0)
+            return self._observed(observation)
+
+    async def state(self, request: web.Request) -> web.Response:
+        """``GET /state``: where the episode stands."""
+        async with self._session(request) as session:
+            return _written(self._service.contract.state_data(await session.state()))
+
+    # Private methods
+
+    @asynccontextmanager
+    async def _session(self, request: web.Request) -> AsyncIterator[Session]:
+        """Lend the session that the request names, or a fresh one for this request alone."""
+        session_id = request.headers.get(SESSION_HEADER)
+        if session_id is not None:
+            try:
+                async with self._kept.use(session_id) as session:
+                    yield session
+            except KeyError:
+                raise _UnknownSession(session_id) from None
+            return
+        session = await self._service.open_session(wait_s=read_wait(request))
+        try:
+            yield session
+        finally:
+            await self._service.close_session(session)
+
+    def _observed(self, observation: Observation) -> web.Response:
+        data = self._service.contract.observation_data(observation)
+        data.setdefault("metadata", None)
+        return _written(data)
+
+
+class _UnknownSession(AioEnvError):
+    """No session has this id, or none any more."""
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer every error that a door raises with its status and a JSON body."""
+    try:
+        return await handler(request)  # type: ignore[no-any-return]
+    except _UnknownSession as error:
+        return _unknown_session(error.args[0])
+    except AioEnvError as error:
+        return error_response(error)
+
+
+def error_response(error: AioEnvError) -> web.Response:
+    """Return the response that tells of an error.
+
+    A bad request is 422 with OpenEnv's ``detail`` list, a full pool 503 with ``Retry-After``, an
+    environment that took too long 504, one that failed 500.
+    """
+    if isinstance(error, InvalidRequest):
+        faults = error.errors or [{"type": error.code.lower(), "loc": [], "msg": error.summary}]
+        detail = [
+            {"input": None, **fault, "loc": ["body", *fault.get("loc", ())]} for fault in faults
+        ]
+        return _json({"detail": detail, "code": error.code}, status=422)
+    reply = error_reply(error)
+    body = {"detail": reply.message, "code": reply.code, **reply.details}
+    if isinstance(error, CapacityReached | Closed):
+        return _json(body, status=503, headers={"Retry-After": "1"})
+    if isinstance(error, EnvironmentFailed) and error.code == "EXECUTION_TIMEOUT":
+        return _json(body, status=504)
+    return _json(body, status=500)
+
+
+def read_wait(request: web.Request) -> float:
+    """Return how long a request wants to queue for a session: its ``wait_s``, in seconds.
+
+    Raises:
+        InvalidRequest: it is not a number of seconds.
+    """
+    text = request.query.get("wait_s", "0")
+    try:
+        wait_s = float(text)
+    except ValueError:
+        wait_s = math.nan
+    if not 0 <= wait_s < math.inf:
+        fault = {
+            "type": "float_parsing",
+            "loc": ["query", "wait_s"],
+            "msg": "expected a number of seconds, 0 or more",
+            "input": text,
+        }
+        raise InvalidRequest("wait_s does not fit", errors=[fault])
+    return wait_s
+
+
+async def _read_object(request: web.Request) -> dict[str, Any]:
+    """Read a request's body; an empty one counts as an empty object."""
+    text = await request.read()
+    if not text.strip():
+        return {}
+    try:
+        body = loads(text)
+    except ValueError as error:
+        raise InvalidRequest(f"Invalid JSON: {error}", code="INVALID_JSON") from None
+    if not isinstance(body, dict):
+        fault = {"type": "dict_type", "loc": [], "msg": "expected an object", "input": body}
+        raise InvalidRequest("the body is not an object", errors=[fault])
+    return body
+
+
+def _check_step(body: dict[str, Any]) -> None:
+    errors = []
+    if "action" not in body:
+        errors.append({"type": "missing", "loc": ["action"], "msg": "this field is required"})
+    elif not isinstance(body["action"], dict):
+        errors.append({"type": "dict_type", "loc": ["action"], "msg": "expected an object"})
+    timeout_s = body.get("timeout_s")
+    is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and not (is_number and 0 < timeout_s < math.inf):
+        text = "expected a number of seconds, more than 0"
+        errors.append({"type": "float_type", "loc": ["timeout_s"], "msg": text})
+    if errors:
+        raise InvalidRequest(
+            "this is not a valid step",
+            errors=[{**error, "input": body.get(error["loc"][0])} for error in errors],
+        )
+
+
+def _written(data: dict[str, Any]) -> web.Response:
+    try:
+        return _json(data)
+    except (TypeError, ValueError) as error:
+        raise EnvironmentFailed(f"its answer cannot be written: {error}") from error
+
+
+def _unknown_session(session_id: str) -> web.Response:
+    detail = f"there is no session {session_id!r}, or not any more; POST /sessions opens one"
+    return _json({"detail": detail, "code": "SESSION_NOT_FOUND"}, status=404)
+
+
+def _json(body: Any, **kwargs: Any) -> web.Response:
+    return web.Response(body=dumps(body), content_type="application/json", **kwargs)

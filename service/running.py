@@ -1,0 +1,138 @@
+"""Running: an application on an address, from its start to its graceful stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket as sockets
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from aioenv.service.app import SERVICE
+from aioenv.service.settings import Settings
+
+__all__ = ["Server", "event_loop_factory", "serve"]
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's way to make an event loop, or ``None`` where there is no uvloop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class Server:
+    """An application that listens.
+
+    Args:
+        app: what `create_app` made.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+    """
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self._socket: sockets.socket | None = None
+
+    @property
+    def url(self) -> str:
+        """The address to connect to, once it has started."""
+        if self._socket is None:
+            raise RuntimeError("the server has not started")
+        host, port = self._socket.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
+
+    async def start(self) -> str:
+        """Bind, start to listen, and return the address.
+
+        Cancelling it, or a failure, leaves nothing behind.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            family = sockets.AF_INET6 if ":" in self._host else sockets.AF_INET
+            self._socket = sockets.create_server(
+                (self._host, self._port), family=family, backlog=4096
+            )
+            await web.SockSite(runner, self._socket, backlog=4096).start()
+        except BaseException:
+            await runner.cleanup()
+            if self._socket is not None:
+                self._socket.close()
+            raise
+        self._runner = runner
+        return self.url
+
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """Let live sessions go on for the grace, close what is left with 1001, and stop.
+
+        Safe to call twice.
+
+        Args:
+            grace_s: how long live sessions may go on, in seconds.
+        """
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await self._app[SERVICE].drain(grace_s)
+            await runner.cleanup()
+
+
+def serve(
+    app: web.Application,
+    settings: Settings | None = None,
+    *,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve until SIGTERM or SIGINT; the second of them ends at once.
+
+    Args:
+        app: what `create_app` made.
+        settings: where to listen and how long the grace is; by default the application's own.
+        announce: is told the address once the service accepts connections.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    settings = settings or app[SERVICE].settings
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
+        runner.run(_serve(app, settings, announce))
+        stragglers = app[SERVICE].workers.stragglers
+    if stragglers:
+        # Their threads cannot be interrupted, and the interpreter would wait for them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _serve(app: web.Application, settings: Settings, announce: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    server = Server(app, settings.host, settings.port)
+    url = await server.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop)
+    announce(f"Serving {app[SERVICE].name} on {url}")
+    await stop.wait()
+    log.info("stopping; sessions have %g s", settings.shutdown_grace_s)
+    await server.stop(settings.shutdown_grace_s)
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(130)
+    stop.set()

@@ -1,0 +1,155 @@
+"""The settings of a service: one table of names, environment variables, defaults and meanings."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+from attrs.validators import ge, gt, optional
+
+__all__ = ["Settings"]
+
+
+def _setting(variable: str, help: str, **kwargs: Any) -> Any:  # noqa: A002  # click's word for it
+    return field(kw_only=True, metadata={"variable": variable, "help": help}, **kwargs)
+
+
+@frozen
+class Settings:
+    """How a service runs. A command-line option outdoes an argument in code, which outdoes an
+    environment variable, which outdoes the default. Times are in seconds; 0 means no limit.
+    """
+
+    host: str = _setting("AIOENV_HOST", "Address to listen on", default="127.0.0.1")
+    port: int = _setting(
+        "AIOENV_PORT", "Port to listen on; 0 takes a free one", default=8000, validator=ge(0)
+    )
+    max_concurrent_envs: int = _setting(
+        "MAX_CONCURRENT_ENVS", "Most sessions at a time", default=64, validator=gt(0)
+    )
+    max_waiting: int = _setting(
+        "AIOENV_MAX_WAITING",
+        "Most connections that may wait for a session",
+        default=1024,
+        validator=ge(0),
+    )
+    max_wait_s: float = _setting(
+        "AIOENV_MAX_WAIT_S",
+        "Longest that a connection may ask to wait",
+        default=600.0,
+        validator=gt(0),
+    )
+    step_timeout_s: float = _setting(
+        "AIOENV_STEP_TIMEOUT_S",
+        "Longest that a reset or a step may take",
+        default=300.0,
+        validator=ge(0),
+    )
+    idle_timeout_s: float = _setting(
+        "AIOENV_IDLE_TIMEOUT_S",
+        "Longest silence of a WebSocket session",
+        default=0.0,
+        validator=ge(0),
+    )
+    http_idle_timeout_s: float = _setting(
+        "AIOENV_HTTP_IDLE_TIMEOUT_S",
+        "Longest silence of a session over plain HTTP",
+        default=900.0,
+        validator=gt(0),
+    )
+    heartbeat_s: float = _setting(
+        "AIOENV_HEARTBEAT_S",
+        "Silence after which a client is pinged; as long again, and it counts as gone",
+        default=20.0,
+        validator=gt(0),
+    )
+    max_message_size_mb: float = _setting(
+        "AIOENV_MAX_MESSAGE_SIZE_MB",
+        "Largest message to take, in MiB",
+        default=100.0,
+        validator=gt(0),
+    )
+    close_timeout_s: float = _setting(
+        "AIOENV_CLOSE_TIMEOUT_S",
+        "Longest to wait for an environment or a peer to close",
+        default=10.0,
+        validator=gt(0),
+    )
+    shutdown_grace_s: float = _setting(
+        "AIOENV_SHUTDOWN_GRACE_S",
+        "How long live sessions may go on after SIGTERM",
+        default=5.0,
+        validator=ge(0),
+    )
+    worker_threads: int = _setting(
+        "AIOENV_WORKER_THREADS",
+        "Threads for environments with plain methods",
+        default=32,
+        validator=gt(0),
+    )
+    max_stragglers: int = _setting(
+        "AIOENV_MAX_STRAGGLERS",
+        "Most abandoned plain calls that may finish outside the pool's count",
+        default=16,
+        validator=ge(0),
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        "AIOENV_ALLOWED_ORIGINS",
+        "Origins of other sites' pages that may connect, separated by commas; * for any",
+        default=(),
+        converter=tuple,
+    )
+    token: str | None = _setting(
+        "AIOENV_TOKEN",
+        "Bearer token asked for at every door but /health",
+        default=None,
+        repr=False,
+    )
+    readme_path: Path | None = _setting(
+        "ENV_README_PATH",
+        "The README that /metadata shows",
+        default=None,
+        converter=attrs.converters.optional(Path),
+        validator=optional(attrs.validators.instance_of(Path)),
+    )
+
+    @property
+    def max_message_size_bytes(self) -> int:
+        """The largest message to take, in bytes."""
+        return int(self.max_message_size_mb * 1024 * 1024)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> "Settings":
+        """Read the settings from environment variables.
+
+        Args:
+            environ: where to read them; an empty variable counts as absent.
+            overrides: settings that are given, whatever the variables say.
+
+        Raises:
+            ValueError: a variable's value does not fit; the sentence names the variable.
+        """
+        given: dict[str, Any] = {}
+        for attribute in attrs.fields(cls):
+            variable = attribute.metadata["variable"]
+            if attribute.name not in overrides and environ.get(variable):
+                given[attribute.name] = _parsed(variable, attribute, environ[variable])
+        return cls(**given, **overrides)
+
+
+def _parsed(variable: str, attribute: "attrs.Attribute[Any]", text: str) -> Any:
+    """Parse one variable and check it at once, so that an error can name it."""
+    try:
+        if attribute.type in (int, float):
+            value: Any = attribute.type(text)
+        elif attribute.type == tuple[str, ...]:
+            value = tuple(part.strip() for part in text.split(",") if part.strip())
+        else:
+            value = text
+        if attribute.converter is None and attribute.validator is not None:
+            attribute.validator(Settings, attribute, value)
+    except ValueError as error:
+        raise ValueError(f"{variable}={text!r} does not fit: {error}") from None
+    return value
