@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import attrs
 
 from aioenv.converter import make_reader, make_writer
-from aioenv.errors import InvalidRequest, ProtocolViolation
+from aioenv.errors import EnvironmentFailed, InvalidRequest, ProtocolViolation
+from aioenv.messages import write_reply
 from aioenv.models import Observation, State, StepResult
 from aioenv.schema import action_schema, observation_schema, state_schema
 
@@ -94,10 +95,17 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
 
         ``metadata`` stands twice: in the observation, where typed clients look for it, and beside
         it unless it is empty.
+
+        Raises:
+            EnvironmentFailed: a field holds what its class does not allow.
         """
         metadata = observation.metadata
+        try:
+            fields = self._write_observation(observation)
+        except Exception as error:  # a field holds what its annotation does not say
+            raise _unwritable("observation", error) from error
         data: dict[str, Any] = {
-            "observation": self._write_observation(observation),
+            "observation": fields,
             "reward": observation.reward,
             "done": observation.done,
         }
@@ -105,9 +113,30 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
             data["metadata"] = metadata
         return data
 
+    def write_observation(self, observation: ObservationT) -> bytes:
+        """Write the reply to a reset or a step.
+
+        Raises:
+            EnvironmentFailed: something in it has no JSON form.
+        """
+        try:
+            return write_reply("observation", self.observation_data(observation))
+        except (TypeError, ValueError) as error:
+            raise _unwritable("observation", error) from error
+
+    def write_state(self, state: StateT) -> bytes:
+        """Write the reply to a state request; raises as `write_observation` does."""
+        try:
+            return write_reply("state", self.state_data(state))
+        except (TypeError, ValueError) as error:
+            raise _unwritable("state", error) from error
+
     def state_data(self, state: StateT) -> dict[str, Any]:
-        """Return the data of the reply to a state request."""
-        return self._write_state(state)
+        """Return the data of the reply to a state request; raises as `observation_data` does."""
+        try:
+            return self._write_state(state)
+        except Exception as error:
+            raise _unwritable("state", error) from error
 
     def schemas(self) -> dict[str, Any]:
         """Return the JSON Schemas (2020-12) of the three models, by name."""
@@ -213,6 +242,10 @@ class PlainContract:
     def read_state(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return the data of a state reply as it is."""
         return data
+
+
+def _unwritable(what: str, error: Exception) -> EnvironmentFailed:
+    return EnvironmentFailed(f"its {what} cannot be written: {error}")
 
 
 def _misfit(what: str, error: InvalidRequest) -> ProtocolViolation:

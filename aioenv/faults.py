@@ -90,7 +90,7 @@ def read_items(
     return results
 
 
-def instantiate(cls: type[Any], arguments: dict[str, Any]) -> Any:
+def instantiate(cls: Any, arguments: dict[str, Any]) -> Any:
     """Make an instance of an attrs class.
 
     Raises:

@@ -4,10 +4,26 @@ The converter and the schema both build on this, so that one says what the other
 """
 
 import enum
+import functools
+import operator
 import types
 import typing
 from collections import abc
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from inspect import get_annotations
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
@@ -17,6 +33,7 @@ __all__ = [
     "WireField",
     "array_class",
     "declared_type",
+    "is_array",
     "is_enum",
     "is_fixed_tuple",
     "is_free",
@@ -27,6 +44,7 @@ __all__ = [
     "is_union",
     "no_json_form",
     "plain_value",
+    "type_arguments",
     "wire_fields",
 ]
 
@@ -49,7 +67,7 @@ def wire_fields(cls: Any) -> list[WireField]:
     """Return the fields of an attrs class that cross the wire, each with its type.
 
     Those are the fields that ``__init__`` takes, under their attribute names. Forward references
-    are resolved and type variables filled in.
+    are resolved, type variables and ``Self`` filled in.
 
     Raises:
         TypeError: an annotation names what does not exist.
@@ -61,9 +79,9 @@ def wire_fields(cls: Any) -> list[WireField]:
         raise TypeError(
             f"an annotation of {origin.__name__} cannot be resolved: {error}"
         ) from error
-    filling = _type_arguments(cls)
+    scopes = _scopes(cls)
     return [
-        (attribute, _filled(attribute.type, filling))
+        (attribute, _filled_type(attribute, cls, scopes))
         for attribute in attrs.fields(origin)
         if attribute.init
     ]
@@ -118,9 +136,14 @@ def is_object(cls: Any) -> bool:
     return (get_origin(cls) or cls) in _OBJECTS
 
 
-def array_class(cls: Any) -> type[Any] | None:
-    """Return the class that a JSON array is read as, or ``None`` where it is no array."""
+def array_class(cls: Any) -> Any:
+    """Return the class that a JSON array is read as, or ``None`` for a type that is no array."""
     return _ARRAYS.get(get_origin(cls) or cls)
+
+
+def is_array(cls: Any) -> bool:
+    """Tell whether it is a list, tuple, set or sequence."""
+    return array_class(cls) is not None
 
 
 def is_fixed_tuple(cls: Any) -> bool:
@@ -145,18 +168,37 @@ def no_json_form(cls: Any) -> TypeError:
     )
 
 
-def _type_arguments(cls: Any) -> dict[Any, Any]:
-    """Map the type variables of a class and of its bases to what stands in for them."""
+def type_arguments(cls: Any) -> dict[Any, Any]:
+    """Map the type variables of a generic class to what is given for them."""
+    variables = getattr(get_origin(cls) or cls, "__parameters__", ())
+    return dict(zip(variables, get_args(cls), strict=False))
+
+
+def _scopes(cls: Any) -> dict[Any, dict[Any, Any]]:
+    """Map a class and its bases to what stands for type variables within each."""
     origin = get_origin(cls) or cls
-    found = dict(zip(getattr(origin, "__parameters__", ()), get_args(cls), strict=False))
-    for base in getattr(origin, "__orig_bases__", ()):
-        inherited = _type_arguments(base)
-        found |= {name: _filled(value, found) for name, value in inherited.items()}
-    return found
+    filling = type_arguments(cls)
+    scopes: dict[Any, dict[Any, Any]] = {}
+    for base in vars(origin).get("__orig_bases__", origin.__bases__):
+        if get_origin(base) not in (Generic, Protocol):
+            scopes |= _scopes(_filled(base, filling))
+    return {**scopes, origin: filling}
+
+
+def _filled_type(attribute: "attrs.Attribute[Any]", cls: Any, scopes: dict[Any, Any]) -> Any:
+    origin = get_origin(cls) or cls
+    declaring = (base for base in origin.__mro__ if attribute.name in get_annotations(base))
+    return _filled(attribute.type, {**scopes.get(next(declaring, origin), {}), Self: cls})
 
 
 def _filled(cls: Any, filling: dict[Any, Any]) -> Any:
-    if isinstance(cls, TypeVar):
+    """Put types in the place of type variables and of ``Self``, at any depth."""
+    if isinstance(cls, TypeVar) or cls is Self:
         return filling.get(cls, cls)
-    variables = () if isinstance(cls, type) else getattr(cls, "__parameters__", ())
-    return cls[tuple(filling.get(name, name) for name in variables)] if variables else cls
+    arguments = () if is_literal(cls) else get_args(cls)
+    filled = tuple(_filled(argument, filling) for argument in arguments)
+    if filled == arguments:
+        return cls
+    if is_union(cls):
+        return functools.reduce(operator.or_, filled)
+    return get_origin(cls)[filled if len(filled) > 1 else filled[0]]

@@ -4,8 +4,9 @@ One request, one reply, in order, each a JSON object in one WebSocket text frame
 OpenEnv's (its 0.10 server and client), so that either side may be one of theirs.
 """
 
+import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
@@ -22,7 +23,6 @@ from aioenv.jsontext import dumps, loads
 __all__ = [
     "CloseRequest",
     "ErrorReply",
-    "Reply",
     "Request",
     "ResetRequest",
     "StateRequest",
@@ -32,6 +32,7 @@ __all__ = [
     "read_request",
     "write_reply",
     "write_request",
+    "write_step",
 ]
 
 
@@ -60,16 +61,6 @@ class CloseRequest:
 
 
 Request: TypeAlias = ResetRequest | StepRequest | StateRequest | CloseRequest
-
-
-class Reply(NamedTuple):
-    """A service's answer: its type (``observation`` or ``state``) and its data.
-
-    A named tuple, not an attrs class: one is made for every step.
-    """
-
-    type: str
-    data: dict[str, Any]
 
 
 @frozen
@@ -155,7 +146,7 @@ def _read_seldom(kind: Any, message: dict[str, Any]) -> Request:
     """Read any request but a well-formed step, or say what is wrong with it."""
     if kind not in ("reset", "step", "state", "close"):
         raise InvalidRequest(
-            f"Unknown message type: {kind!r}; known are reset, step, state and close",
+            f"Unknown message type: {reprlib.repr(kind)}; known are reset, step, state and close",
             code="UNKNOWN_TYPE",
         )
     takes_data = kind in ("reset", "step")
@@ -187,20 +178,25 @@ def write_request(request: Request) -> bytes:
     Raises:
         InvalidRequest: something in its data has no JSON form.
     """
-    message: dict[str, Any]
-    match request:
-        case StepRequest(data):
-            message = {"type": "step", "data": data}
-        case ResetRequest(data):
-            message = {"type": "reset", "data": data}
-        case StateRequest():
-            return b'{"type":"state"}'
-        case CloseRequest():
-            return b'{"type":"close"}'
+    if isinstance(request, StateRequest):
+        return b'{"type":"state"}'
+    if isinstance(request, CloseRequest):
+        return b'{"type":"close"}'
+    if isinstance(request, StepRequest):
+        return write_step(request.data)
+    return _write("reset", request.data)
+
+
+def write_step(data: dict[str, Any]) -> bytes:
+    """Write a step's request from the action's fields; raises as `write_request` does."""
+    return _write("step", data)
+
+
+def _write(kind: str, data: dict[str, Any]) -> bytes:
     try:
-        return dumps(message)
+        return dumps({"type": kind, "data": data})
     except (TypeError, ValueError) as error:
-        raise InvalidRequest(f"this {message['type']} cannot be written: {error}") from error
+        raise InvalidRequest(f"this {kind} cannot be written: {error}") from error
 
 
 def write_reply(kind: str, data: dict[str, Any]) -> bytes:
@@ -217,14 +213,18 @@ def write_reply(kind: str, data: dict[str, Any]) -> bytes:
     return dumps({"type": kind, "data": data})
 
 
-def read_reply(frame: bytes | str) -> Reply:
+def read_reply(frame: bytes | str, expected: str | None = None) -> dict[str, Any]:
     """Read a service's frame.
 
+    Args:
+        frame: the text of one frame.
+        expected: the type of reply that the request calls for; any, if none is given.
+
     Returns:
-        The reply, when it is no error.
+        The reply's data, when it is no error.
 
     Raises:
-        ProtocolViolation: it is not a JSON object with a type and data.
+        ProtocolViolation: it is not a JSON object with a type and data, or not of that type.
         AioEnvError: the one that an error reply stands for.
     """
     try:
@@ -233,10 +233,12 @@ def read_reply(frame: bytes | str) -> Reply:
         raise ProtocolViolation(f"the service sent what is not JSON: {error}") from None
     if message.__class__ is dict:
         kind, data = message.get("type"), message.get("data")
-        if kind.__class__ is str and data.__class__ is dict:
-            if kind != "error":
-                return Reply(kind, data)
-            raise _read_error(data).to_exception()
+        if data.__class__ is dict and kind.__class__ is str:
+            if kind == expected or (expected is None and kind != "error"):
+                return data
+            if kind == "error":
+                raise _read_error(data).to_exception()
+            raise ProtocolViolation(f"the service answered with {kind!r}, not {expected!r}")
     raise ProtocolViolation("the service sent a frame that is not an object with a type and data")
 
 

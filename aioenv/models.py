@@ -7,7 +7,7 @@ into attrs' validators; both appear in the published JSON Schema.
 
 from typing import Any, Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 __all__ = ["Observation", "State", "StepResult"]
 
@@ -63,7 +63,7 @@ class State:
     )
 
 
-@frozen
+@define
 class StepResult(Generic[ObservationT]):
     """What a client's ``reset()`` and ``step()`` return.
 

@@ -1,7 +1,29 @@
 """aioenv.client: driving any service, from one episode to thousands at a time."""
 
+from aioenv.client.drawing import CannotDraw
 from aioenv.client.env_client import EnvClient, GenericEnvClient
+from aioenv.client.http import fetch_schemas
 from aioenv.client.launchers import Launcher
+from aioenv.client.policies import Episode, Policy, RandomPolicy, random_action
+from aioenv.client.rollouts import Rollout, RolloutStatistics, rollout
 from aioenv.client.sync_client import SyncEnvClient
+from aioenv.client.trajectories import Failure, Trajectory, Transition
 
-__all__ = ["EnvClient", "GenericEnvClient", "Launcher", "SyncEnvClient"]
+__all__ = [
+    "CannotDraw",
+    "EnvClient",
+    "Episode",
+    "Failure",
+    "GenericEnvClient",
+    "Launcher",
+    "Policy",
+    "RandomPolicy",
+    "Rollout",
+    "RolloutStatistics",
+    "SyncEnvClient",
+    "Trajectory",
+    "Transition",
+    "fetch_schemas",
+    "random_action",
+    "rollout",
+]

@@ -7,16 +7,23 @@ to the loop that it first connected on; calls from anywhere else are carried the
 import asyncio
 import atexit
 import functools
+import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-__all__ = ["Homed", "anywhere", "at_exit", "background_loop", "run_blocking"]
+__all__ = ["Homed", "anywhere", "background_loop", "close_at_exit", "forget", "run_blocking"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# How long the interpreter's end waits for clients that nobody closed, in seconds. A container that
+# a client started may take its ten seconds to stop.
+FAREWELL_S = 15.0
 
 
 class Homed(Protocol):
@@ -24,8 +31,11 @@ class Homed(Protocol):
 
     _home: asyncio.AbstractEventLoop | None
 
-    def _leave_home(self) -> None:
-        """Give up what belongs to a loop that has ended."""
+    def _leave_home(self, reason: str) -> None:
+        """Give up what belongs to a loop that is no more."""
+
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Give back everything."""
 
 
 HomedT = TypeVar("HomedT", bound=Homed)
@@ -35,21 +45,41 @@ class _Background:
     """The thread and its loop."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.loop = _new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="aioenv", daemon=True)
+        self._runner = asyncio.Runner(loop_factory=_new_event_loop)
+        self._is_over = asyncio.Event()
+        self.loop = self._runner.get_loop()
+        self._thread = threading.Thread(target=self._run, name="aioenv", daemon=True)
         self._thread.start()
 
-    def stop(self, farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the last coroutine and end the loop."""
-        asyncio.run_coroutine_threadsafe(farewell(), self.loop).result(timeout=5)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=1)
+    def stop(self) -> None:
+        """Close the clients that nobody closed, and end the loop and its thread."""
+        self.loop.call_soon_threadsafe(self._is_over.set)
+        self._thread.join(FAREWELL_S)
+        if self._thread.is_alive():
+            log.warning("clients that nobody closed did not close in %g s", FAREWELL_S)
+
+    def _run(self) -> None:
+        with self._runner:
+            self._runner.run(self._live())
+
+    async def _live(self) -> None:
+        await self._is_over.wait()
+        farewells = [owner.close() for owner in tuple(_open)]
+        for outcome in await asyncio.gather(*farewells, return_exceptions=True):
+            if outcome is not None:
+                log.warning("a client that nobody closed did not close: %r", outcome)
 
 
 _lock = threading.Lock()
 _background: _Background | None = None
-_farewells: list[Callable[[asyncio.AbstractEventLoop], Coroutine[Any, Any, None]]] = []
+
+# Those who live on the background loop and hold something that must be given back.
+_open: set[Homed] = set()
+
+# The loops that anybody was at home on, and those of them that a fork left with the parent. These
+# are kept for ever: their destructors would act upon the parent's sockets.
+_homes: "weakref.WeakSet[asyncio.AbstractEventLoop]" = weakref.WeakSet()
+_left_behind: set[asyncio.AbstractEventLoop] = set()
 
 
 def anywhere(
@@ -65,8 +95,8 @@ def anywhere(
     def call(self: HomedT, *args: P.args, **kwargs: P.kwargs) -> Any:
         running = asyncio._get_running_loop()  # the documented twin raises where none runs
         home = self._home
-        if home is not running and home is not None and home.is_closed():
-            self._leave_home()
+        if home is not running and home is not None and (reason := _end_of(home)):
+            self._leave_home(reason)
             home = None
         if running is not None and (home is running or home is None):
             return method(self, *args, **kwargs)
@@ -90,8 +120,8 @@ def run_blocking(
         raise RuntimeError(
             "this client belongs to the event loop that runs here: await it instead of blocking"
         )
-    if home is not None and home.is_closed():
-        owner._leave_home()
+    if home is not None and (reason := _end_of(home)):
+        owner._leave_home(reason)
         home = None
     plain = getattr(method, "__wrapped__", None)  # what `anywhere` wraps
     coroutine = method(*args, **kwargs) if plain is None else plain(owner, *args, **kwargs)
@@ -105,14 +135,29 @@ def background_loop() -> asyncio.AbstractEventLoop:
     """
     global _background
     with _lock:
-        if _background is None or _background.pid != os.getpid():
+        if _background is None:
             _background = _Background()
         return _background.loop
 
 
-def at_exit(farewell: Callable[[asyncio.AbstractEventLoop], Coroutine[Any, Any, None]]) -> None:
-    """Have a coroutine run on the background loop before the interpreter ends."""
-    _farewells.append(farewell)
+def close_at_exit(owner: Homed) -> None:
+    """Have an owner closed before the interpreter ends, if its home is the background loop."""
+    assert owner._home is not None
+    _homes.add(owner._home)
+    if _background is not None and owner._home is _background.loop:
+        _open.add(owner)
+
+
+def forget(owner: Homed) -> None:
+    """Forget an owner that holds nothing any more."""
+    _open.discard(owner)
+
+
+def _end_of(home: asyncio.AbstractEventLoop) -> str:
+    """Return why a loop will never run again, or nothing if it may."""
+    if home in _left_behind:
+        return "its process was forked, and it stayed with the parent"
+    return "the event loop that it lived on has ended" if home.is_closed() else ""
 
 
 def _loop_for(
@@ -146,13 +191,21 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _say_farewell() -> None:
-    loop = asyncio.get_running_loop()
-    for farewell in _farewells:
-        await farewell(loop)
-
-
 @atexit.register
 def _stop() -> None:
-    if _background is not None and _background.pid == os.getpid():
-        _background.stop(_say_farewell)
+    global _background
+    with _lock:
+        background, _background = _background, None
+    if background is not None:
+        background.stop()
+
+
+def _forget_the_parent() -> None:
+    """In a forked child, none of the parent's threads runs, and its loops are left alone."""
+    global _background, _lock
+    _background, _lock = None, threading.Lock()
+    _left_behind.update(_homes)
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_forget_the_parent)

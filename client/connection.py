@@ -1,31 +1,41 @@
 """The connection: one WebSocket, one session at the other end, requests and replies in order.
 
-Whoever waits for a reply reads the socket himself; no queue and no second task lie between. While
-nobody waits, a watcher reads, so that pings are answered and a loss is seen. It starts with the
-next pulse, not at once: an agent that steps without a pause never pays for it.
-
-A reply that nobody waits for any more (its caller was cancelled, or lost patience) is known by its
-place: replies come in the order of the requests, so the newest request's reply is the last.
+Frames are taken as they arrive, so that pings are answered and a loss is seen whether anybody waits
+or not. A reply that nobody waits for any more is dropped by its place, so that none is ever taken
+for another's. What comes unasked is kept if it is an error, such as a full pool's refusal; anything
+else means that the two sides are out of step, and ends the session.
 """
 
 import asyncio
+import contextlib
 import enum
 import logging
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
-from aiohttp import ClientWSTimeout, WSCloseCode, WSMsgType
-from attrs import frozen
+from aiohttp import ClientWSTimeout, WebSocketError, WSCloseCode, WSMessage, WSMsgType
+from attrs import field, frozen
+from attrs.validators import gt, optional
 
-from aioenv import Closed, ConnectionFailed, ProtocolViolation, RequestTimeout, SessionLost
+from aioenv import (
+    AioEnvError,
+    Closed,
+    ConnectionFailed,
+    ProtocolViolation,
+    RequestTimeout,
+    SessionLost,
+)
+from aioenv.client.frames import FrameSocket
+from aioenv.client.replies import PendingReplies
 from aioenv.client.transport import Transport
-from aioenv.messages import CloseRequest, write_request
+from aioenv.messages import CloseRequest, read_reply, write_request
 
 __all__ = ["Connection", "ConnectionOptions"]
 
 log = logging.getLogger(__name__)
+
+_OPTIONAL_TIME: Any = optional(gt(0.0))
 
 
 @frozen(kw_only=True)
@@ -40,15 +50,22 @@ class ConnectionOptions:
         ping_timeout_s: further silence after which it counts as gone.
         max_message_size_bytes: the largest reply to take.
         headers: sent with the handshake.
+
+    Raises:
+        ValueError: a time or the size is not more than 0.
     """
 
-    connect_timeout_s: float | None = 10.0
-    message_timeout_s: float | None = 60.0
-    close_timeout_s: float = 10.0
-    ping_interval_s: float | None = 20.0
-    ping_timeout_s: float | None = 20.0
-    max_message_size_bytes: int = 100 * 1024 * 1024
+    connect_timeout_s: float | None = field(default=10.0, validator=_OPTIONAL_TIME)
+    message_timeout_s: float | None = field(default=60.0, validator=_OPTIONAL_TIME)
+    close_timeout_s: float = field(default=10.0, validator=gt(0.0))
+    ping_interval_s: float | None = field(default=20.0, validator=_OPTIONAL_TIME)
+    ping_timeout_s: float | None = field(default=20.0, validator=_OPTIONAL_TIME)
+    max_message_size_bytes: int = field(default=100 * 1024 * 1024, validator=gt(0))
     headers: Mapping[str, str] | None = None
+
+
+# A client that cancels this many requests in a row, none of them answered, has lost its service.
+_MOST_ABANDONED = 64
 
 
 class _Phase(enum.Enum):
@@ -67,17 +84,17 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_farewell",
         "_heard_at",
-        "_inbox",
+        "_is_doubted",
         "_loop",
         "_loss",
         "_options",
         "_phase",
         "_pinged_at",
+        "_replies",
         "_socket",
-        "_turn",
-        "_unanswered",
-        "_watcher",
+        "_unasked",
         "transport",
         "url",
     )
@@ -85,7 +102,7 @@ class Connection:
     def __init__(
         self,
         url: str,
-        socket: "aiohttp.ClientWebSocketResponse[Any]",
+        socket: FrameSocket,
         transport: Transport,
         options: ConnectionOptions,
     ) -> None:
@@ -94,17 +111,17 @@ class Connection:
         self.transport = transport
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self._turn = asyncio.Lock()
+        self._replies = PendingReplies(self._loop)
         self._phase = _Phase.OPEN
-        self._loss: SessionLost | None = None
-        self._unanswered = 0
-        self._inbox: deque[bytes] = deque()
-        self._watcher: asyncio.Task[bytes | None] | None = None
+        self._loss: Exception | None = None
+        self._unasked: bytes | None = None
+        self._farewell: asyncio.Task[None] | None = None
         self._heard_at = self._loop.time()
         self._pinged_at = 0.0
+        self._is_doubted = False
 
     def __repr__(self) -> str:
-        return f"<Connection {self.url} {self._phase.value} unanswered={self._unanswered}>"
+        return f"<Connection {self.url} {self._phase.value} unanswered={len(self._replies)}>"
 
     # Public attributes
 
@@ -129,13 +146,12 @@ class Connection:
         """
         try:
             async with asyncio.timeout(options.connect_timeout_s):
-                socket = await transport.http.ws_connect(
+                socket = await transport.http(options.max_message_size_bytes).ws_connect(
                     url,
                     autoping=False,
                     compress=0,
                     decode_text=False,
                     headers=options.headers,
-                    max_msg_size=options.max_message_size_bytes,
                     timeout=ClientWSTimeout(ws_close=options.close_timeout_s),
                 )
         except TimeoutError as error:
@@ -145,8 +161,10 @@ class Connection:
             raise ConnectionFailed(url, reason, status=error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ConnectionFailed(url, str(error) or type(error).__name__) from error
+        assert isinstance(socket, FrameSocket)
         connection = cls(url, socket, transport, options)
         transport.pulse.add(connection)
+        socket.hand_over(connection)
         return connection
 
     async def request(self, frame: bytes, operation: str, *, patience_s: float = 0.0) -> bytes:
@@ -166,148 +184,154 @@ class Connection:
             ProtocolViolation: a binary frame came; the connection is given up.
             Closed: it was closed on this side.
         """
-        async with self._turn:
-            limit_s = self._options.message_timeout_s
-            try:
-                async with asyncio.timeout(None if limit_s is None else limit_s + patience_s):
-                    return await self._exchange(frame)
-            except TimeoutError as error:
-                raise RequestTimeout(operation, (limit_s or 0.0) + patience_s) from error
+        while (before := self._replies.last()) is not None:
+            await asyncio.wait([before])  # the plain wire carries one request at a time
+        if self._unasked is not None:  # even when the connection is lost: it says why
+            unasked, self._unasked = self._unasked, None
+            return unasked
+        if self._phase is not _Phase.OPEN:
+            raise self._reason()
+        if len(self._replies) >= _MOST_ABANDONED:
+            self._give_up(SessionLost(f"{_MOST_ABANDONED} requests in a row got no reply"))
+            raise self._reason()
+        limit_s = self._options.message_timeout_s
+        if limit_s is not None:
+            limit_s += patience_s
+        waiter = self._replies.expect(operation, limit_s)
+        self._send_nowait(WSMsgType.TEXT, frame)
+        return await waiter
 
     async def close(self) -> None:
         """Take leave and close; what waits for a reply gets `Closed`. Safe to call twice.
 
-        Cancelling it cuts the farewell short, and the connection is closed all the same.
+        Cancelling it costs nothing: the closing goes on by itself.
         """
         was_open, self._phase = self.is_open, _Phase.CLOSED
         self.transport.pulse.discard(self)
-        if was_open:
-            try:
-                await self._socket.send_frame(write_request(CloseRequest()), WSMsgType.TEXT)
-            except ConnectionError:
-                log.debug("%r was gone before it was closed", self)
-        await self._socket.close()
-        if self._watcher is not None:
-            await asyncio.wait([self._watcher])
-            self._watcher = None
+        if self._loop is not asyncio.get_running_loop():
+            return  # the loop that it lived on is no more; nobody can say farewell on its socket
+        self._replies.fail(Closed("client"))
+        if self._farewell is None:
+            self._farewell = self.transport.run(self._end(was_open))
+        await asyncio.shield(self._farewell)
+
+    def lose(self, reason: str) -> None:
+        """Note that the connection is gone; every request raises `SessionLost` from now on."""
+        self._fail(SessionLost(reason))
 
     def beat(self, now: float) -> None:
-        """Have a silent connection read and pinged; give up one that stays silent."""
-        if self._watcher is None and not self._turn.locked():
-            self._watcher = self._loop.create_task(self._watch())
+        """Ping a silent service; give up one that stays silent."""
         interval_s, timeout_s = self._options.ping_interval_s, self._options.ping_timeout_s
         if self._pinged_at > self._heard_at:
             if timeout_s is not None and now - self._pinged_at >= timeout_s:
-                self.lose(f"no answer to a ping for {timeout_s:g} s")
-                self.transport.run(self._socket.close(code=WSCloseCode.GOING_AWAY))
+                self._doubt(f"no answer to a ping for {timeout_s:g} s")
         elif interval_s is not None and now - self._heard_at >= interval_s:
-            self._pinged_at = now
-            self.transport.run(self._ping())
+            self._pinged_at, self._is_doubted = now, False
+            self._send_nowait(WSMsgType.PING, b"")
+
+    # What the socket hands over
+
+    def on_text(self, text: bytes) -> None:
+        """Give a reply to the oldest request."""
+        self._heard_at = self._loop.time()
+        if not self._replies.deliver(text) and self._phase is _Phase.OPEN:
+            self._keep_unasked(text)
+
+    def on_other(self, kind: WSMsgType, data: bytes) -> None:
+        """Answer a ping, note a pong; a binary frame has no place here."""
+        self._heard_at = self._loop.time()
+        if kind is WSMsgType.PING:
+            self._send_nowait(WSMsgType.PONG, data)
+        elif kind is WSMsgType.BINARY:
+            violation = ProtocolViolation("the service sent a binary frame")
+            self._give_up(violation, WSCloseCode.UNSUPPORTED_DATA)
+
+    def on_end(self, end: WSMessage | BaseException | None) -> None:
+        """Tell whoever waits that no reply will come."""
+        if isinstance(end, WSMessage):
+            reason, code = end.extra or "the service closed it", end.data or None
+        elif isinstance(end, WebSocketError):
+            reason, code = str(end), end.code
+        else:
+            reason, code = "the connection broke", None
+        if self._phase is _Phase.OPEN:
+            self._give_up(SessionLost(reason, close_code=code), code or WSCloseCode.OK)
 
     # Private methods
 
-    async def _exchange(self, frame: bytes) -> bytes:
-        """Send a frame and read on until its reply comes."""
-        if self._phase is not _Phase.OPEN:
-            raise self._reason()
-        if self._inbox:  # an error that nobody asked for, such as a full pool's refusal
-            return self._inbox.popleft()
-        self._unanswered += 1
+    def _send_nowait(self, kind: WSMsgType, data: bytes) -> None:
+        """Write a frame to the socket's buffer, which holds one request and a few pongs at most."""
+        sending = self._socket.send_frame(data, kind)
         try:
-            await self._socket.send_frame(frame, WSMsgType.TEXT)
+            sending.send(None)
+        except StopIteration:
+            pass
         except ConnectionError:
-            log.debug("%r ended before a request; what it still sent is read", self)
-        while True:
-            reply = await self._next_frame()
-            self._unanswered -= 1
-            if not self._unanswered:
-                return reply
-
-    async def _next_frame(self) -> bytes:
-        """Return the next frame, from the watcher where it reads already."""
-        watcher = self._watcher
-        if watcher is None:
-            return await self._receive()
-        try:
-            frame = await watcher
-        except BaseException:
-            if watcher.done() and not watcher.cancelled() and watcher.result() is not None:
-                self._unanswered -= 1  # the frame was on its way to a caller who is leaving
-            raise
-        finally:
-            self._watcher = None
-        if frame is None:
-            raise self._reason()
-        return frame
-
-    async def _receive(self) -> bytes:
-        """Read the socket up to the next text frame, answering pings on the way."""
-        socket = self._socket
-        while True:
-            message = await socket.receive()
-            self._heard_at = self._loop.time()
-            kind = message.type
-            if kind is WSMsgType.TEXT:
-                return message.data  # type: ignore[no-any-return]
-            if kind is WSMsgType.PING:
-                await socket.pong(message.data)
-            elif kind is not WSMsgType.PONG:
-                raise self._end(message)
-
-    def _end(self, message: aiohttp.WSMessage) -> Exception:
-        """Note the end that a message means, and return the error that tells of it."""
-        if message.type is WSMsgType.BINARY:
-            self.lose("the service sent a binary frame")
-            self.transport.run(self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA))
-            return ProtocolViolation("the service sent a binary frame")
-        if message.type is WSMsgType.CLOSE:
-            reason = message.extra or "the service closed it"
-        elif message.type is WSMsgType.ERROR:
-            reason = str(message.data) or "the connection broke"
+            log.debug("%r ended before a frame; what it still sent is read", self)
         else:
-            reason = "the connection broke"
-        self.lose(reason)
-        return self._reason()
+            sending.close()  # it is written; what suspends is only the wait to write more
 
-    def lose(self, reason: str) -> None:
-        """Note that the connection is gone; every later request raises `SessionLost`."""
-        if self._phase is _Phase.OPEN:
-            self._phase = _Phase.LOST
-            self._loss = SessionLost(reason, close_code=self._socket.close_code)
-            self.transport.pulse.discard(self)
+    def _keep_unasked(self, text: bytes) -> None:
+        """Keep an error for the next request; give up a connection that is out of step."""
+        try:
+            read_reply(text)
+        except ProtocolViolation:
+            pass
+        except AioEnvError:
+            if self._unasked is None:
+                self._unasked = text
+                return
+        violation = ProtocolViolation("the service sent what nobody asked for")
+        self._give_up(violation, WSCloseCode.PROTOCOL_ERROR)
 
     def _reason(self) -> Exception:
         """Return the error for a connection that is not open."""
-        if self._loss is None:
+        loss = self._loss
+        if loss is None:
             return Closed("client")
-        return SessionLost(self._loss.reason, close_code=self._loss.close_code)
+        if isinstance(loss, SessionLost):
+            return SessionLost(loss.reason, close_code=loss.close_code)
+        return SessionLost(str(loss))
 
-    # The watcher
+    # Ending
 
-    async def _watch(self) -> bytes | None:
-        """Read while nobody waits; hand the first frame that somebody waits for to him.
+    def _fail(self, loss: Exception) -> None:
+        """Note what ended the connection, and have whoever waits raise it."""
+        if self._phase is _Phase.OPEN:
+            self._phase = _Phase.LOST
+            self._loss = loss
+            self.transport.pulse.discard(self)
+            self._replies.fail(loss)
 
-        Returns:
-            The frame, or ``None`` when the connection ended.
+    def _doubt(self, reason: str) -> None:
+        """Give up a silent connection at the second beat that finds it silent for too long.
+
+        Where the event loop itself was held up, its answer may be there and not be read yet.
         """
-        while True:
-            try:
-                frame = await self._receive()
-            except (ProtocolViolation, SessionLost, Closed, ConnectionError) as error:
-                log.debug("%r: %s", self, error)
-                return None
-            if self._turn.locked():
-                return frame
-            if self._unanswered:
-                self._unanswered -= 1
-            else:
-                self._inbox.append(frame)
+        if self._is_doubted:
+            self.lose(reason)
+            self._socket.abort()
+        self._is_doubted = True
 
-    async def _ping(self) -> None:
+    def _give_up(self, loss: Exception, code: int = WSCloseCode.OK) -> None:
+        """Lose the connection and close what is left of it."""
+        self._fail(loss)
+        if self._farewell is None:
+            self._farewell = self.transport.run(self._end(False, code))
+
+    async def _end(self, is_polite: bool, code: int = WSCloseCode.OK) -> None:
+        """Say farewell within its time, and break off what is left of the connection."""
         try:
-            await self._socket.ping()
-        except ConnectionError:
-            self.lose("the connection broke")
+            async with asyncio.timeout(self._options.close_timeout_s):
+                if is_polite:
+                    with contextlib.suppress(ConnectionError):
+                        await self._socket.send_frame(write_request(CloseRequest()), WSMsgType.TEXT)
+                await self._socket.close(code=code)
+                await asyncio.sleep(0)  # uvloop writes at the end of a turn
+        except TimeoutError:
+            log.debug("%r: the service did not agree to the close in time", self)
+        finally:
+            self._socket.abort()
 
 
 def _refusal(status: int, message: str) -> str:

@@ -1,40 +1,42 @@
 """The client: one episode after the other over one session of a service."""
 
 import asyncio
+import copy
+import logging
 from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import attrs
 
 from aioenv import (
     AioEnvError,
-    CapacityReached,
     Closed,
     Contract,
     PlainContract,
-    ProtocolViolation,
     SessionLost,
     StepResult,
 )
-from aioenv.client.blocking import anywhere
+from aioenv.client.address import normalized
+from aioenv.client.admission import is_refusal, open_session
+from aioenv.client.blocking import anywhere, close_at_exit, forget
 from aioenv.client.connection import Connection, ConnectionOptions
 from aioenv.client.launchers import Launcher
-from aioenv.client.retries import delays
 from aioenv.client.sync_client import SyncEnvClient
-from aioenv.client.transport import Transport
+from aioenv.client.transport import Transport, see_through
 from aioenv.contract import ReadsReplies
 from aioenv.messages import (
     Request,
     ResetRequest,
     StateRequest,
-    StepRequest,
     read_reply,
     write_request,
+    write_step,
 )
 
 __all__ = ["EnvClient", "GenericEnvClient"]
+
+log = logging.getLogger(__name__)
 
 ActionT = TypeVar("ActionT")
 ObservationT = TypeVar("ObservationT")
@@ -71,11 +73,22 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             `base_url`.
 
     Raises:
-        ValueError: there is neither an address nor a launcher, or the address cannot be one.
+        ValueError: there is neither an address nor a launcher, or the address cannot be one, or a
+            number does not fit.
     """
 
     _contract: ClassVar[Any] = None
     _models: ClassVar[tuple[Any, ...]] = ()
+
+    _home: asyncio.AbstractEventLoop | None  # where it lives, from the first connect
+    _opening: asyncio.Lock | None  # held while the session is opened, or everything is closed
+    _scope: asyncio.Timeout | None  # has the opening give up when the client is closed
+    _transport: Transport | None
+    _connection: Connection | None  # the session's, or its remains
+    _lost: Connection | None  # the one that `_connection` took the place of
+    _children: "set[EnvClient[ActionT, ObservationT, StateT]]"
+    _is_launched: bool
+    _is_closed: bool
 
     def __init__(
         self,
@@ -92,9 +105,10 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     ) -> None:
         if (base_url is None) == (launcher is None):
             raise ValueError("a client needs either a base_url or a launcher")
-        self._base_url = None if base_url is None else _normalized(base_url)
+        self._base_url = None if base_url is None else normalized(base_url)
         self._launcher = launcher
-        self._is_launched = False
+        if not capacity_timeout_s >= 0:
+            raise ValueError(f"'capacity_timeout_s' must be >= 0: {capacity_timeout_s}")
         self._capacity_timeout_s = capacity_timeout_s
         self._options = ConnectionOptions(
             connect_timeout_s=connect_timeout_s,
@@ -104,12 +118,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             max_message_size_bytes=int(max_message_size_mb * 1024 * 1024),
             headers=headers,
         )
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._transport: Transport | None = None
-        self._connection: Connection | None = None
-        self._opening: asyncio.Lock | None = None
-        self._children: set[EnvClient[ActionT, ObservationT, StateT]] = set()
-        self._is_closed = False
+        self._parent: EnvClient[ActionT, ObservationT, StateT] | None = None
+        self._hold_nothing()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -117,6 +127,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             origin = get_origin(base)
             if isinstance(origin, type) and issubclass(origin, EnvClient):
                 cls._models = get_args(base)
+                cls._contract = None
 
     def __repr__(self) -> str:
         where = self._base_url or repr(self._launcher)
@@ -215,8 +226,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         connection = self._connection
         if connection is None:
             connection = await self._connect()
-        frame = write_request(StepRequest(self._step_payload(action)))
-        reply = await connection.request(frame, "step")
+        reply = await connection.request(write_step(self._step_payload(action)), "step")
         return self._parse_result(self._read(reply, "observation", connection))
 
     @anywhere
@@ -246,29 +256,28 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     @anywhere
     async def new_session(self) -> Self:
-        """Return a further client, connected to a session of its own at the same service.
+        """Return a copy of this client, connected to a session of its own at the same service.
 
         It ends with this one, at the latest.
+
+        Raises:
+            Closed: this client was closed.
+            AioEnvError: as `connect` does.
         """
-        if self._base_url is None:
+        if self._base_url is None or self._is_closed:
             await self._connect()
         assert self._base_url is not None
-        child = self._sibling(self._base_url)
-        self._children.add(child)
-        try:
-            return await child.connect()
-        except BaseException:
-            self._children.discard(child)
-            raise
+        return await self._sibling(self._base_url).connect()
 
     @anywhere
     async def close(self) -> None:
         """End the session, and stop the service if this client started it. Safe to call twice.
 
-        A service that was running already is left alone.
+        A service that was running already is left alone. What waits for a reply or for the
+        session gets `Closed`. Cancelling it costs nothing: the closing goes on by itself.
         """
         self._is_closed = True
-        await asyncio.shield(asyncio.ensure_future(self._close()))
+        await see_through(self._close())
 
     async def __aenter__(self) -> Self:
         return await self.connect()
@@ -302,11 +311,11 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def _step_payload(self, action: ActionT) -> dict[str, Any]:
         """Return the action's fields as JSON values."""
-        return self._codec().write_action(action)
+        return (self._contract or self._codec()).write_action(action)  # type: ignore[no-any-return]
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
         """Read the data of an observation reply."""
-        return self._codec().read_result(payload)
+        return (self._contract or self._codec()).read_result(payload)  # type: ignore[no-any-return]
 
     def _parse_state(self, payload: dict[str, Any]) -> StateT:
         """Read the data of a state reply."""
@@ -317,13 +326,11 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     @classmethod
     def _codec(cls) -> ReadsReplies[ActionT, ObservationT, StateT]:
         """Return the contract of the class's three models, made when first needed."""
-        contract = cls.__dict__.get("_contract")
-        if contract is None:
+        if cls._contract is None:
             if len(cls._models) != 3:
                 raise TypeError(f"declare {cls.__name__}(EnvClient[Action, Observation, State])")
-            contract = Contract(*cls._models) if _is_typed(cls._models) else PlainContract()
-            cls._contract = contract
-        return contract  # type: ignore[no-any-return]
+            cls._contract = Contract(*cls._models) if _is_typed(cls._models) else PlainContract()
+        return cls._contract  # type: ignore[no-any-return]
 
     async def _ask(self, connection: Connection, request: Request, operation: str) -> Any:
         """Send a request and return the data of its reply."""
@@ -332,154 +339,150 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         return self._read(reply, expected, connection)
 
     def _read(self, reply: bytes, expected: str, connection: Connection) -> dict[str, Any]:
-        """Read a reply; where it says that there never was a session, forget the connection."""
+        """Read a reply; one that says that there is no session ends the connection."""
         try:
-            kind, data = read_reply(reply)
+            return read_reply(reply, expected)
         except AioEnvError as error:
-            if _is_refusal(error):
-                self._connection = None
-                connection.transport.run(connection.close())
+            if is_refusal(error) or isinstance(error, SessionLost):
+                self._give_up(connection, error)
             raise
-        if kind != expected:
-            raise ProtocolViolation(f"the service answered with {kind!r}, not {expected!r}")
-        return data
+
+    def _give_up(self, connection: Connection, error: AioEnvError) -> None:
+        """End a connection whose service says that it has no session for it."""
+        connection.lose(getattr(error, "reason", str(error)))
+        connection.transport.run(connection.close())
+        if self._connection is connection and not isinstance(error, SessionLost):
+            # There never was a session, so the next call may try again by itself; but where one
+            # was lost before, that is still how things stand.
+            self._connection = self._lost
 
     async def _connect(self) -> Connection:
         """Return an open connection; one that was lost is replaced."""
-        if self._is_closed:
-            raise Closed("client")
-        loop = asyncio.get_running_loop()
-        if self._home is not loop:
-            self._move_in(loop)
+        self._move_in(asyncio.get_running_loop())
         assert self._opening is not None
         async with self._opening:
-            if self._connection is not None and self._connection.is_open:
-                return self._connection
-            if self._transport is None:
-                self._transport = Transport.join()
+            self._scope = scope = asyncio.timeout(None)
+            try:
+                async with scope:
+                    return await self._open()
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                raise Closed("client") from None  # close() ended the scope
+            finally:
+                self._scope = None
+
+    async def _open(self) -> Connection:
+        """Open the session; where it is the first and fails, leave nothing behind."""
+        if self._is_over():
+            raise Closed("client")
+        if self._connection is not None and self._connection.is_open:
+            return self._connection
+        if self._transport is None:
+            self._transport = Transport.join()
+            close_at_exit(self)
+            if self._parent is not None:
+                self._parent._children.add(self)
+        try:
             await self._launch()
-            connection = await self._open_session(self._transport)
-            if self._is_closed:
-                await connection.close()
-                raise Closed("client")
-            self._connection = connection
-            return connection
-
-    def _leave_home(self) -> None:
-        """Lose the session whose event loop has ended."""
-        self._home = self._transport = None
-        if self._connection is not None:
-            self._connection.lose("the event loop that it lived on has ended")
-
-    def _move_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Belong to a loop from now on; what belonged to another one is lost with it."""
-        self._home = loop
-        self._opening = asyncio.Lock()
-        self._transport = None
-        self._connection = None
+            assert self._base_url is not None
+            connection = await open_session(
+                self._base_url, self._transport, self._options, self._capacity_timeout_s
+            )
+        except BaseException:
+            if self._connection is None and not self._children:
+                await see_through(self._release())
+            raise
+        self._lost, self._connection = self._connection, connection
+        return connection
 
     async def _launch(self) -> None:
         if self._launcher is not None and not self._is_launched:
-            self._base_url = _normalized(await self._launcher.start())
+            url = await self._launcher.start()
             self._is_launched = True
-            if self._is_closed:  # while it started: stop what close() could not know of
-                await self._close()
-                raise Closed("client")
+            self._base_url = normalized(url)
 
-    async def _open_session(self, transport: Transport) -> Connection:
-        """Open a connection; with a capacity time-out, wait until it has a session."""
-        assert self._base_url is not None
-        if not self._capacity_timeout_s:
-            return await Connection.open(_socket_url(self._base_url), transport, self._options)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._capacity_timeout_s
-        for delay_s in delays():
-            remaining_s = max(0.0, deadline - loop.time())
-            url = _socket_url(self._base_url, wait_s=round(remaining_s, 3))
-            connection = await Connection.open(url, transport, self._options)
-            try:
-                if await self._is_admitted(connection, remaining_s):
-                    return connection
-            except BaseException as error:
-                await connection.close()
-                if not isinstance(error, CapacityReached) or loop.time() + delay_s >= deadline:
-                    raise
-            await asyncio.sleep(delay_s)
-        raise AssertionError("the delays never end")
+    def _is_over(self) -> bool:
+        """Whether it was closed, or the one that it ends with."""
+        return self._is_closed or (self._parent is not None and self._parent._is_over())
 
-    async def _is_admitted(self, connection: Connection, patience_s: float) -> bool:
-        """Wait for the first reply; a refused connection's is its refusal."""
-        frame = write_request(StateRequest())
-        reply = await connection.request(frame, "connect", patience_s=patience_s)
-        try:
-            read_reply(reply)
-        except AioEnvError as error:
-            if _is_refusal(error):
-                raise
-        return True
+    def _hold_nothing(self) -> None:
+        """Begin as a client that was just made."""
+        self._home = None
+        self._opening = None
+        self._scope = None
+        self._transport = None
+        self._connection = None
+        self._lost = None
+        self._children = set()
+        self._is_launched = False
+        self._is_closed = False
+
+    def _move_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to a loop from now on."""
+        if self._home is None:
+            self._home = loop
+            self._opening = asyncio.Lock()
+        elif self._home is not loop:
+            raise RuntimeError("this client was connected on another event loop at the same time")
+
+    def _leave_home(self, reason: str) -> None:
+        """Lose the session whose event loop is no more."""
+        self._home = self._transport = self._opening = self._scope = None
+        if self._connection is not None:
+            self._connection.lose(reason)
+        if self._is_launched and getattr(self._launcher, "lives_on_loop", False):
+            self._is_launched = False
+            self._base_url = None
 
     async def _close(self) -> None:
-        children, self._children = self._children, set()
-        for child in children:
-            await child.close()
-        connection, self._connection = self._connection, None
+        """Have whoever opens the session give up, end the children, and give back everything."""
+        loop = asyncio.get_running_loop()
+        self._move_in(loop)
+        if self._scope is not None:
+            self._scope.reschedule(loop.time())
+        assert self._opening is not None
+        async with self._opening:
+            children = tuple(self._children)
+            endings = [child.close() for child in children]
+            for ending in await asyncio.gather(*endings, return_exceptions=True):
+                if ending is not None:
+                    log.warning("a further session of %r was not closed: %r", self, ending)
+            self._children.clear()
+            await self._release()
+
+    async def _release(self) -> None:
+        """Give back whatever this client holds, in the reverse order of its taking."""
+        connection, self._connection, self._lost = self._connection, None, None
         transport, self._transport = self._transport, None
+        is_launched, self._is_launched = self._is_launched, False
         try:
             if connection is not None:
                 await connection.close()
         finally:
             try:
-                if self._launcher is not None and self._is_launched:
-                    self._is_launched = False
+                if is_launched and self._launcher is not None:
                     self._base_url = None
                     await self._launcher.stop()
             finally:
+                forget(self)
+                if self._parent is not None:
+                    self._parent._children.discard(self)
                 if transport is not None:
                     await transport.leave()
 
     def _sibling(self, base_url: str) -> Self:
-        options = self._options
-        return type(self)(
-            base_url,
-            options.connect_timeout_s,
-            options.message_timeout_s,
-            options.max_message_size_bytes / (1024 * 1024),
-            options.ping_interval_s,
-            options.ping_timeout_s,
-            capacity_timeout_s=self._capacity_timeout_s,
-            headers=options.headers,
-        )
+        """Return a copy of this client, with whatever a subclass added, that holds nothing yet."""
+        sibling = copy.copy(self)
+        sibling._hold_nothing()
+        sibling._base_url, sibling._launcher, sibling._parent = base_url, None, self
+        return sibling
 
 
 class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
     """Drives any environment without its models: actions, observations and states are dicts."""
 
 
-def _is_refusal(error: AioEnvError) -> bool:
-    """Whether an error reply says that there is no session at all."""
-    return isinstance(error, CapacityReached) or getattr(error, "code", "") == "FACTORY_ERROR"
-
-
 def _is_typed(models: tuple[Any, ...]) -> bool:
     """Whether models are classes with fields, not plain dicts."""
     return not any((get_origin(model) or model) is dict for model in models)
-
-
-def _normalized(base_url: str) -> str:
-    """Return an address as ``http(s)://host[:port][/path]``, whatever way it was written.
-
-    Raises:
-        ValueError: it cannot be an address.
-    """
-    text = base_url if "://" in base_url else f"http://{base_url}"
-    parts = urlsplit(text)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{base_url!r} is not an address; expected such as http://localhost:8000")
-    path = parts.path.rstrip("/").removesuffix("/ws")
-    return urlunsplit((scheme, parts.netloc, path, "", ""))
-
-
-def _socket_url(base_url: str, **query: Any) -> str:
-    url = f"ws{base_url.removeprefix('http')}/ws"
-    return f"{url}?{urlencode(query)}" if query else url

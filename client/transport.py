@@ -7,16 +7,28 @@ from typing import Any
 
 import aiohttp
 
+from aioenv.client.frames import frame_sockets
 from aioenv.pulse import Pulse
 
-__all__ = ["Transport"]
+__all__ = ["Socket", "Transport", "see_through"]
 
-# How soon an idle connection gets a reader, and how precise its pings are, in seconds.
+# How precise pings and their time-outs are, in seconds.
 _PULSE_S = 0.5
 
 _transports: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Transport]" = (
     weakref.WeakKeyDictionary()
 )
+
+
+_clean_ups: set[asyncio.Task[Any]] = set()
+
+
+async def see_through(clean_up: Coroutine[Any, Any, None]) -> None:
+    """Do a clean-up; cancelling costs nothing, for it goes on by itself."""
+    task = asyncio.get_running_loop().create_task(clean_up)
+    _clean_ups.add(task)
+    task.add_done_callback(_clean_ups.discard)
+    await asyncio.shield(task)
 
 
 class Transport:
@@ -26,8 +38,8 @@ class Transport:
     """
 
     def __init__(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0)
-        self.http = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        self._connector = aiohttp.TCPConnector(limit=0)
+        self._sessions: dict[int, aiohttp.ClientSession] = {}
         self.pulse = Pulse(_PULSE_S)
         self._users = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -45,11 +57,25 @@ class Transport:
         transport._users += 1
         return transport
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something in the background, held until it is done."""
+    def http(self, max_message_size_bytes: int) -> aiohttp.ClientSession:
+        """Return the session for connections with this limit; all use the same connector."""
+        session = self._sessions.get(max_message_size_bytes)
+        if session is None:
+            session = self._sessions[max_message_size_bytes] = aiohttp.ClientSession(
+                connector=self._connector,
+                connector_owner=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None),  # each connection has its own
+                ws_response_class=frame_sockets(max_message_size_bytes),
+            )
+        return session
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something in the background; its task is held until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def leave(self) -> None:
         """Cease to be a user; the last one closes it."""
@@ -58,6 +84,10 @@ class Transport:
             loop = asyncio.get_running_loop()
             if _transports.get(loop) is self:
                 del _transports[loop]
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-            await self.http.close()
+            try:
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
+            finally:
+                for session in self._sessions.values():
+                    await session.close()
+                await self._connector.close()

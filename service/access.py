@@ -45,13 +45,20 @@ def _has_token(request: web.Request, token: str | None) -> bool:
     if not token:
         return True
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(
-        given.strip().encode(), token.encode()
-    )
+    # aiohttp leaves the bytes of a header that are no UTF-8 as surrogates.
+    given_bytes = given.strip().encode("utf-8", "surrogateescape")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given_bytes, token.encode())
 
 
 def _is_origin_allowed(request: web.Request, allowed: tuple[str, ...]) -> bool:
     origin = request.headers.get("Origin")
     if origin is None or request.headers.get("Upgrade", "").lower() != "websocket":
         return True
-    return "*" in allowed or origin in allowed or urlsplit(origin).netloc == request.host
+    return "*" in allowed or origin in allowed or _host_of(origin) == request.host
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None

@@ -1,5 +1,6 @@
 """The application: the doors of one service, put together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -78,31 +79,27 @@ async def _open_door(request: web.Request) -> web.StreamResponse:
     wait_s = read_wait(request)
     if service.is_draining:
         raise web.HTTPServiceUnavailable(text="the service is stopping")
-    socket = web.WebSocketResponse(
-        autoping=False,
-        compress=False,
-        decode_text=False,
-        max_msg_size=service.settings.max_message_size_bytes,
-        timeout=service.settings.close_timeout_s,
-    )
-    await socket.prepare(request)
-    door = SocketDoor(service, socket, request)
+    door = SocketDoor(service, request)
     doors.add(door)
     try:
-        await door.serve(wait_s)
+        return await door.serve(wait_s)
     finally:
         doors.discard(door)
-    return socket
 
 
 async def _close_doors(app: web.Application) -> None:
-    """Close the connections that are left, all at once."""
+    """Close the connections that are left, all at once, and wait until their sessions are."""
     service = app[SERVICE]
-    for door in tuple(app[_DOORS]):
-        service.run(door.close(WSCloseCode.GOING_AWAY, "the service is stopping"))
-    await service.close()
+    service.pool.close()
+    goodbyes = [
+        door.leave(WSCloseCode.GOING_AWAY, "the service is stopping") for door in app[_DOORS]
+    ]
+    tasks = [task for task in goodbyes if task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=service.closing_time_left())
 
 
 async def _run_service(app: web.Application) -> AsyncIterator[None]:
+    """Close the sessions that are left, once no request is under way in them any more."""
     yield
     await app[SERVICE].close()

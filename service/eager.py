@@ -13,7 +13,7 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Suspended", "finish", "start"]
+__all__ = ["Suspended", "finish", "finished", "start"]
 
 T = TypeVar("T")
 
@@ -49,12 +49,24 @@ def start(call: Coroutine[Any, Any, T]) -> T | Suspended[T]:
 
 
 @types.coroutine
-def finish(suspended: Suspended[T]) -> Generator[Any, Any, T]:
+def finish(
+    suspended: Suspended[T], *, thrown: BaseException | None = None
+) -> Generator[Any, Any, T]:
     """Run the rest of a coroutine that was started in this task.
 
     Cancelling it cancels the coroutine, as awaiting it would.
+
+    Args:
+        suspended: what `start` returned.
+        thrown: an exception, such as a cancellation, that came before this could be awaited; it
+            is raised where the coroutine waits.
     """
     call, waits_for = suspended.call, suspended.waits_for
+    if thrown is not None:
+        try:
+            waits_for = call.throw(thrown)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
     while True:
         try:
             sent = yield waits_for
@@ -69,3 +81,10 @@ def finish(suspended: Suspended[T]) -> Generator[Any, Any, T]:
             waits_for = resume(argument)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+
+
+async def finished(outcome: T | Suspended[T]) -> T:
+    """Return what `start` returned, or run the rest of it."""
+    if isinstance(outcome, Suspended):
+        return await finish(outcome)
+    return outcome

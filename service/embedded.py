@@ -1,5 +1,6 @@
 """The embedded service: an environment served on loopback from inside the client's own process."""
 
+from functools import partial
 from typing import Any, get_args, get_origin
 
 from aioenv import State
@@ -21,7 +22,12 @@ class EmbeddedService:
         observation: the class of its observations; by default the same.
         state: the class of its state; by default the same.
         settings: how to run; environment variables are not read.
+
+    Attributes:
+        lives_on_loop: it ends with the event loop that it was started on.
     """
+
+    lives_on_loop = True
 
     def __init__(
         self,
@@ -40,22 +46,29 @@ class EmbeddedService:
                 f"the models of {environment!r} are not known; derive it from "
                 "Environment[Action, Observation, State] with your own three classes"
             )
-        self._app = create_app(
+        self._make_app = partial(
+            create_app,
             environment,
             chosen[0],
             chosen[1],
             state=chosen[2] or State,
             settings=settings or Settings(max_concurrent_envs=65_536),
         )
-        self._server = Server(self._app, "127.0.0.1", 0)
+        self._make_app()  # what does not fit is refused here, not at the start
+        self._server: Server | None = None
 
     async def start(self) -> str:
-        """Start to serve and return the address."""
-        return await self._server.start()
+        """Start to serve and return the address; it can be started anew after a stop."""
+        server = Server(self._make_app(), "127.0.0.1", 0)
+        url = await server.start()
+        self._server = server
+        return url
 
     async def stop(self) -> None:
         """End every session and stop; safe to call twice."""
-        await self._server.stop()
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
 
 
 def declared_models(environment: Any) -> tuple[Any, Any, Any]:

@@ -24,7 +24,7 @@ from aioenv import (
     loads,
 )
 from aioenv.messages import error_reply
-from aioenv.service.kept import KeptSessions
+from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
@@ -95,10 +95,7 @@ class HttpDoors:
     async def close_session(self, request: web.Request) -> web.Response:
         """``DELETE /sessions/{id}``: end a session."""
         session_id = request.match_info["session_id"]
-        try:
-            await self._kept.close(session_id)
-        except KeyError:
-            return _unknown_session(session_id)
+        await self._kept.close(session_id)
         return web.Response(status=204)
 
     # Episodes
@@ -129,11 +126,8 @@ class HttpDoors:
         """Lend the session that the request names, or a fresh one for this request alone."""
         session_id = request.headers.get(SESSION_HEADER)
         if session_id is not None:
-            try:
-                async with self._kept.use(session_id) as session:
-                    yield session
-            except KeyError:
-                raise _UnknownSession(session_id) from None
+            async with self._kept.use(session_id) as session:
+                yield session
             return
         session = await self._service.open_session(wait_s=read_wait(request))
         try:
@@ -147,8 +141,8 @@ class HttpDoors:
         return _written(data)
 
 
-class _UnknownSession(AioEnvError):
-    """No session has this id, or none any more."""
+class BadQuery(InvalidRequest):
+    """A parameter in a request's address does not fit."""
 
 
 @web.middleware
@@ -156,24 +150,37 @@ async def errors_as_json(request: web.Request, handler: Any) -> web.StreamRespon
     """Answer every error that a door raises with its status and a JSON body."""
     try:
         return await handler(request)  # type: ignore[no-any-return]
-    except _UnknownSession as error:
-        return _unknown_session(error.args[0])
+    except UnknownSession as error:
+        body = {"detail": f"{error}; POST /sessions opens one", "code": "SESSION_NOT_FOUND"}
+        return _json(body, status=404)
+    except BadQuery as error:
+        return error_response(error, "query")
     except AioEnvError as error:
         return error_response(error)
+    except ConnectionError:  # the client broke off in the middle of the handshake
+        return web.Response(status=400)  # which nobody will read
 
 
-def error_response(error: AioEnvError) -> web.Response:
+def error_response(error: AioEnvError, place: str = "body") -> web.Response:
     """Return the response that tells of an error.
 
     A bad request is 422 with OpenEnv's ``detail`` list, a full pool 503 with ``Retry-After``, an
     environment that took too long 504, one that failed 500.
+
+    Args:
+        error: what went wrong.
+        place: the part of the request that does not fit, where it is a bad one.
     """
     if isinstance(error, InvalidRequest):
         faults = error.errors or [{"type": error.code.lower(), "loc": [], "msg": error.summary}]
         detail = [
-            {"input": None, **fault, "loc": ["body", *fault.get("loc", ())]} for fault in faults
+            {"input": None, **fault, "loc": [place, *fault.get("loc", ())]} for fault in faults
         ]
-        return _json({"detail": detail, "code": error.code}, status=422)
+        try:
+            return _json({"detail": detail, "code": error.code}, status=422)
+        except ValueError:  # what it quotes can be read, but is too deep to be written
+            detail = [{**fault, "input": None} for fault in detail]
+            return _json({"detail": detail, "code": error.code}, status=422)
     reply = error_reply(error)
     body = {"detail": reply.message, "code": reply.code, **reply.details}
     if isinstance(error, CapacityReached | Closed):
@@ -187,7 +194,7 @@ def read_wait(request: web.Request) -> float:
     """Return how long a request wants to queue for a session: its ``wait_s``, in seconds.
 
     Raises:
-        InvalidRequest: it is not a number of seconds.
+        BadQuery: it is not a number of seconds.
     """
     text = request.query.get("wait_s", "0")
     try:
@@ -197,11 +204,11 @@ def read_wait(request: web.Request) -> float:
     if not 0 <= wait_s < math.inf:
         fault = {
             "type": "float_parsing",
-            "loc": ["query", "wait_s"],
+            "loc": ["wait_s"],
             "msg": "expected a number of seconds, 0 or more",
             "input": text,
         }
-        raise InvalidRequest("wait_s does not fit", errors=[fault])
+        raise BadQuery("wait_s does not fit", errors=[fault])
     return wait_s
 
 
@@ -243,11 +250,6 @@ def _written(data: dict[str, Any]) -> web.Response:
         return _json(data)
     except (TypeError, ValueError) as error:
         raise EnvironmentFailed(f"its answer cannot be written: {error}") from error
-
-
-def _unknown_session(session_id: str) -> web.Response:
-    detail = f"there is no session {session_id!r}, or not any more; POST /sessions opens one"
-    return _json({"detail": detail, "code": "SESSION_NOT_FOUND"}, status=404)
 
 
 def _json(body: Any, **kwargs: Any) -> web.Response:

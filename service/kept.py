@@ -9,12 +9,24 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aioenv import AioEnvError
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["KeptSessions"]
+__all__ = ["KeptSessions", "UnknownSession"]
 
 log = logging.getLogger(__name__)
+
+
+class UnknownSession(AioEnvError):
+    """No session has this id, or none any more."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return f"there is no session {self.session_id!r}, or not any more"
 
 
 class _Kept:
@@ -56,14 +68,16 @@ class KeptSessions:
         """Lend a session; requests to one session take their turns in order.
 
         Raises:
-            KeyError: there is no such session, or not any more.
+            UnknownSession: there is no such session, or not any more.
         """
-        kept = self._kept[session_id]
+        kept = self._kept.get(session_id)
+        if kept is None:
+            raise UnknownSession(session_id)
         kept.users += 1
         try:
             async with kept.turn:
                 if self._kept.get(session_id) is not kept:
-                    raise KeyError(session_id)
+                    raise UnknownSession(session_id)
                 yield kept.session
         finally:
             kept.users -= 1
@@ -73,12 +87,9 @@ class KeptSessions:
         """End a session; a request that is under way in it ends first.
 
         Raises:
-            KeyError: there is no such session, or not any more.
+            UnknownSession: there is no such session, or not any more.
         """
-        kept = self._kept.pop(session_id)
-        if not self._kept:
-            self._service.pulse.discard(self)
-        await asyncio.shield(self._service.run(self._end(kept)))
+        await asyncio.shield(self._service.run(self._end(self._withdraw(session_id))))
 
     def beat(self, now: float) -> None:
         """End the sessions that nobody has used for too long."""
@@ -86,7 +97,16 @@ class KeptSessions:
         for session_id, kept in tuple(self._kept.items()):
             if not kept.users and now - kept.used_at >= limit_s:
                 log.info("session %s was not used for %g s; it ends", session_id, limit_s)
-                self._service.run(self.close(session_id))
+                # Withdrawn at once, it cannot be ended or used by a request in between.
+                self._service.run(self._end(self._withdraw(session_id)))
+
+    def _withdraw(self, session_id: str) -> _Kept:
+        kept = self._kept.pop(session_id, None)
+        if kept is None:
+            raise UnknownSession(session_id)
+        if not self._kept:
+            self._service.pulse.discard(self)
+        return kept
 
     async def _end(self, kept: _Kept) -> None:
         async with kept.turn:

@@ -161,11 +161,15 @@ class SessionPool:
         try:
             async with asyncio.timeout(wait_s):
                 return await waiter
-        except BaseException as error:
+        except TimeoutError:
+            # A slot may have come, or become free, in the turn in which the patience ended.
+            if _has_slot(waiter):
+                return waiter.result()
             self._leave_queue(waiter)
-            if isinstance(error, TimeoutError):
-                raise self._refusal() from None
+        except BaseException:
+            self._leave_queue(waiter)
             raise
+        return self.acquire_nowait()
 
     def close(self) -> None:
         """Refuse newcomers from now on, and everybody in the queue. Slots in use stay valid."""
@@ -203,7 +207,7 @@ class SessionPool:
 
     def _leave_queue(self, waiter: "asyncio.Future[Slot]") -> None:
         """Undo a wait that ended without its slot, even where the slot was already on its way."""
-        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+        if _has_slot(waiter):
             waiter.result().release()
         elif waiter in self._waiters:
             self._waiters.remove(waiter)
@@ -211,3 +215,7 @@ class SessionPool:
     def _refusal(self) -> CapacityReached:
         self._refused += 1
         return CapacityReached(self._active, self.limit)
+
+
+def _has_slot(waiter: "asyncio.Future[Slot]") -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None

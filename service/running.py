@@ -87,8 +87,11 @@ class Server:
             grace_s: how long live sessions may go on, in seconds.
         """
         runner, self._runner = self._runner, None
-        if runner is not None:
+        if runner is None:
+            return
+        try:
             await self._app[SERVICE].drain(grace_s)
+        finally:
             await runner.cleanup()
 
 
@@ -111,8 +114,7 @@ def serve(
     settings = settings or app[SERVICE].settings
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         runner.run(_serve(app, settings, announce))
-        stragglers = app[SERVICE].workers.stragglers
-    if stragglers:
+    if app[SERVICE].workers.is_busy:
         # Their threads cannot be interrupted, and the interpreter would wait for them.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,6 +1,7 @@
 """The service: everything that one running service holds, from the factory to the open sessions."""
 
 import asyncio
+import functools
 import logging
 import uuid
 from collections.abc import Callable, Coroutine
@@ -8,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from aioenv import Contract, EnvironmentFailed
+from aioenv import Closed, Contract, EnvironmentFailed
 from aioenv.pulse import Pulse
-from aioenv.service.calls import Caller, Workers, is_async
+from aioenv.service.calls import FAILURES, Caller, Workers, in_words, is_async
 from aioenv.service.environment import Environment, EnvironmentMetadata
 from aioenv.service.pool import SessionPool, Slot
 from aioenv.service.session import Session
@@ -44,6 +45,7 @@ class Service:
         self.name = name
         self._slots: dict[Session, Slot] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._close_by: float | None = None
         self.configure(settings)
 
     def __repr__(self) -> str:
@@ -92,10 +94,13 @@ class Service:
 
         Raises:
             CapacityReached: there is no slot.
-            EnvironmentFailed: the factory raised (``FACTORY_ERROR``).
+            EnvironmentFailed: the factory raised or took too long (``FACTORY_ERROR``).
             Closed: the service is about to stop.
         """
-        slot = await self.pool.acquire(wait_s=min(wait_s, self.settings.max_wait_s))
+        try:
+            slot = await self.pool.acquire(wait_s=min(wait_s, self.settings.max_wait_s))
+        except Closed:
+            raise Closed("service") from None
         if self._is_made_on_loop:
             session = self._new_session_nowait(slot)
         else:
@@ -114,7 +119,10 @@ class Service:
         if session.is_closed_by_itself:
             slot.release()
         else:
-            await asyncio.shield(self.run(self._close(session, slot)))
+            is_stuck = session.is_straggling
+            closing = self.run(session.close())
+            clean_up = self._clean_up(closing, session.caller, slot, is_stuck=is_stuck)
+            await asyncio.shield(self.run(clean_up))
 
     async def drain(self, grace_s: float) -> None:
         """Refuse newcomers, and wait until every session has ended or the grace is over.
@@ -130,14 +138,27 @@ class Service:
             active = self.pool.statistics().active
             log.warning("%d sessions are still open after %g s of grace", active, grace_s)
 
+    def closing_time_left(self) -> float:
+        """Return what is left of the time for closing, in seconds; the first call starts it.
+
+        All that closing waits for shares this one time, so that their number does not matter.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._close_by is None:
+            self._close_by = now + self.settings.close_timeout_s
+        return max(0.0, self._close_by - now)
+
     async def close(self) -> None:
         """Close every session that is left, and wait for it within the time for closing."""
         self.pool.close()
         for session in tuple(self._slots):
             self.run(self.close_session(session))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self.settings.close_timeout_s)
-        await self.workers.close(self.settings.close_timeout_s)
+        # What ends here may begin something else: the closing of its session, a farewell.
+        while self._tasks and (left := self.closing_time_left()):
+            await asyncio.wait(
+                self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+        await self.workers.close(self.closing_time_left())
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that must survive whoever asked for it, such as a clean-up.
@@ -155,39 +176,74 @@ class Service:
     @property
     def _is_made_on_loop(self) -> bool:
         """Whether the factory is the class of an environment that lives on the event loop."""
-        return not is_async(self.factory) and is_async(getattr(self.factory, "reset", None))
+        maker = self._maker
+        return isinstance(maker, type) and is_async(getattr(maker, "reset", None))
+
+    @property
+    def _maker(self) -> Any:
+        """The factory itself, without arguments that were bound to it beforehand."""
+        maker: Any = self.factory
+        while isinstance(maker, functools.partial):
+            maker = maker.func
+        return maker
 
     def _new_session_nowait(self, slot: Slot) -> Session:
         try:
             return self._session_of(self.factory(), self._new_caller())
         except BaseException as error:
             slot.release()
-            raise self._factory_failure(error) from error
+            self._raise_as_failure(error)
+            raise
 
     async def _new_session(self, slot: Slot) -> Session:
         """Make an environment in a thread, or by a coroutine; neither can simply be dropped."""
         caller = self._new_caller()
-        making = asyncio.ensure_future(caller.bind(self.factory)())
+        making = asyncio.ensure_future(self._make(caller))
+        limit_s = self.settings.step_timeout_s or None
         try:
-            return self._session_of(await asyncio.shield(making), caller)
+            async with asyncio.timeout(limit_s) as clock:
+                environment = await asyncio.shield(making)
+            return self._session_of(environment, caller)
         except BaseException as error:
-            self.run(self._abandon(making, caller, slot))
-            raise self._factory_failure(error) from error
+            if making.done() and (making.cancelled() or making.exception() is not None):
+                caller.close()
+                slot.release()  # there is nothing to undo
+            else:
+                self.run(self._abandon(making, caller, slot))
+            if isinstance(error, TimeoutError) and clock.expired():
+                error = TimeoutError(f"it took longer than {limit_s:g} s")
+            self._raise_as_failure(error)
+            raise
+
+    async def _make(self, caller: Caller) -> Any:
+        try:
+            environment = await caller.bind(self.factory)()
+        except SystemExit as error:
+            raise RuntimeError(in_words(error)) from error
+        if caller.has_own_thread and not getattr(environment, "own_thread", False):
+            caller.give_up_own_thread()
+        return environment
 
     async def _abandon(self, making: asyncio.Future[Any], caller: Caller, slot: Slot) -> None:
         """Give back the slot of a session that never came to be, once its maker is through."""
+        if is_async(self.factory):
+            making.cancel()  # a thread runs to its end, and what it makes must then be closed
+        await asyncio.wait([making], timeout=self.settings.close_timeout_s)
+        undoing = self.run(self._undo(making, caller))
+        await self._clean_up(undoing, caller, slot, is_stuck=not making.done())
+
+    async def _undo(self, making: asyncio.Future[Any], caller: Caller) -> None:
         try:
-            environment = await making
-            if isinstance(environment, Environment):
-                await caller.bind(environment.close)()
-        except Exception as error:
-            log.debug("an environment that nobody waits for failed: %r", error)
-        finally:
+            await self._session_of(await making, caller).close()
+        except (*FAILURES, asyncio.CancelledError) as error:
+            log.debug("an environment that nobody waits for was not made: %r", error)
             caller.close()
-            slot.release()
 
     def _new_caller(self) -> Caller:
-        return Caller(self.workers, own_thread=getattr(self.factory, "own_thread", False))
+        # What a function makes may turn out to want a thread of its own, and its constructor has
+        # to run there already.
+        maker = self._maker
+        return Caller(self.workers, own_thread=getattr(maker, "own_thread", True))
 
     def _session_of(self, environment: Any, caller: Caller) -> Session:
         if not isinstance(environment, Environment):
@@ -197,28 +253,37 @@ class Service:
             uuid.uuid4().hex, environment, self.contract, caller, step_timeout_s=limit_s
         )
 
-    async def _close(self, session: Session, slot: Slot) -> None:
-        """Close an environment within its time; one that takes longer leaves the pool's count."""
-        closing = asyncio.ensure_future(session.close())
+    async def _clean_up(
+        self, work: "asyncio.Task[None]", caller: Caller, slot: Slot, *, is_stuck: bool
+    ) -> None:
+        """Free a slot once its environment is closed; what takes too long leaves the pool's count.
+
+        There is room for so many stragglers. Those beyond keep their slots until they are through.
+        """
+        patience_s = self.settings.close_timeout_s
         try:
-            if not session.is_straggling:
-                await asyncio.wait([closing], timeout=self.settings.close_timeout_s)
-            if not closing.done() and not self.workers.adopt(_outcome(closing)):
-                await closing
+            if not is_stuck:
+                await asyncio.wait([work], timeout=patience_s)
+                if not work.done() and not caller.is_straggling:
+                    work.cancel()  # a coroutine hangs, and unlike a thread it can be stopped
+                    await asyncio.wait([work], timeout=patience_s)
+            if not work.done() and not self.workers.adopt(work):
+                await asyncio.wait([work])
         finally:
             slot.release()
 
-    def _factory_failure(self, error: BaseException) -> BaseException:
-        """Return what to raise for a failed factory: a cancellation stays one."""
-        if not isinstance(error, Exception):
-            return error
+    def _raise_as_failure(self, error: BaseException) -> None:
+        """Raise what a client is to hear of a factory's failure; return if there was none.
+
+        A cancellation is one when nobody cancels this task: the factory has cancelled itself.
+        """
+        task = asyncio.current_task()
+        is_own = isinstance(error, asyncio.CancelledError) and task and not task.cancelling()
+        if not isinstance(error, FAILURES) and not is_own:
+            return
         log.warning("the environment %s cannot be made", self.name, exc_info=error)
-        reason = f"{self.name} cannot be made: {str(error) or type(error).__name__}"
-        return EnvironmentFailed(reason, code="FACTORY_ERROR")
-
-
-async def _outcome(closing: asyncio.Future[None]) -> None:
-    await closing
+        reason = f"{self.name} cannot be made: {in_words(error)}"
+        raise EnvironmentFailed(reason, code="FACTORY_ERROR") from error
 
 
 def _with_readme(metadata: EnvironmentMetadata, text: str) -> EnvironmentMetadata:

@@ -5,16 +5,15 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from aioenv import AioEnvError, Contract, EnvironmentFailed, InvalidRequest, Observation, State
-from aioenv.service.calls import Caller
-from aioenv.service.eager import Suspended, finish, start
+from aioenv.service.calls import FAILURES, Caller, in_words, is_async
+from aioenv.service.eager import Suspended, finish, finished, start
 from aioenv.service.environment import Environment
 
 __all__ = ["Session"]
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -24,18 +23,20 @@ class Session:
     Attributes:
         id: its name, unique within the service.
         environment: what it plays.
-        episodes: resets so far.
-        steps: steps so far, over all episodes.
+        caller: what calls the environment's methods.
+        episodes: resets that succeeded so far.
+        steps: steps that were tried so far, over all episodes.
     """
 
     __slots__ = (
         "_call_reset",
         "_call_step",
-        "_caller",
         "_contract",
         "_is_closed",
         "_reset_options",
         "_step_timeout_s",
+        "_under_way",
+        "caller",
         "environment",
         "episodes",
         "id",
@@ -56,10 +57,12 @@ class Session:
         self.episodes = 0
         self.steps = 0
         self._contract = contract
-        self._caller = caller
+        self.caller = caller
         self._step_timeout_s = step_timeout_s
-        self._call_reset = caller.bind(environment.reset)
-        self._call_step = caller.bind(environment.step)
+        is_mixed = is_async(environment.reset) != is_async(environment.step)
+        self._call_reset = caller.bind(environment.reset, beside_plain=is_mixed)
+        self._call_step = caller.bind(environment.step, beside_plain=is_mixed)
+        self._under_way: asyncio.Future[None] | None = None
         self._reset_options = _names_taken(type(environment).reset)
         self._is_closed = False
 
@@ -69,8 +72,8 @@ class Session:
 
     # Public methods
 
-    async def reset(self, data: dict[str, Any]) -> Observation:
-        """Begin an episode.
+    def start_reset(self, data: dict[str, Any]) -> Observation | Suspended[Observation]:
+        """Begin to begin an episode; what suspends must be given to `finish` at once.
 
         Args:
             data: ``seed`` (an integer), ``episode_id`` (a string) and further options. What the
@@ -81,16 +84,21 @@ class Session:
             EnvironmentFailed: it raised, took too long, or returned no observation.
         """
         _check_reset(data)
-        options = data
-        if self._reset_options is not None:
-            taken = self._reset_options
-            options = {name: value for name, value in data.items() if name in taken}
-        observation = await self._in_time("reset", self._call_reset(**options))
-        self.episodes += 1
-        return self._checked("reset", observation)
+        taken = self._reset_options
+        if taken is not None:
+            data = {name: value for name, value in data.items() if name in taken}
+        elif "self" in data:
+            data = {name: value for name, value in data.items() if name != "self"}
+        try:
+            outcome = start(self._call_reset(**data))
+        except (*FAILURES, asyncio.CancelledError) as error:
+            raise self._failure("reset", error) from _cause(error)
+        return self._settled("reset", outcome, 0.0)
 
-    async def step(self, data: dict[str, Any], *, timeout_s: float = 0.0) -> Observation:
-        """Take an action.
+    def start_step(
+        self, data: dict[str, Any], timeout_s: float = 0.0
+    ) -> Observation | Suspended[Observation]:
+        """Begin to take an action; what suspends must be given to `finish` at once.
 
         Cancelling it cancels an ``async def`` step. A plain one runs to its end, and whatever
         comes next waits for that.
@@ -104,11 +112,22 @@ class Session:
             EnvironmentFailed: it raised, took too long, or returned no observation.
         """
         action = self._contract.read_action(data)
-        if self.environment.reset_first and not self.episodes:
+        if not self.episodes and self.environment.reset_first:
             raise InvalidRequest("this environment takes no step before the first reset")
-        observation = await self._in_time("step", self._call_step(action), timeout_s)
         self.steps += 1
-        return self._checked("step", observation)
+        try:
+            outcome = start(self._call_step(action))
+        except (*FAILURES, asyncio.CancelledError) as error:
+            raise self._failure("step", error) from _cause(error)
+        return self._settled("step", outcome, timeout_s)
+
+    async def reset(self, data: dict[str, Any]) -> Observation:
+        """Begin an episode, as `start_reset` does, and wait for its first observation."""
+        return await finished(self.start_reset(data))
+
+    async def step(self, data: dict[str, Any], *, timeout_s: float = 0.0) -> Observation:
+        """Take an action, as `start_step` does, and wait for its observation."""
+        return await finished(self.start_step(data, timeout_s))
 
     async def state(self) -> State:
         """Return where the episode stands.
@@ -116,11 +135,12 @@ class Session:
         Raises:
             EnvironmentFailed: the environment raised, or returned no state.
         """
-        await self._caller.wait_free()
+        if self.caller.is_straggling:
+            await self._wait_free()
         try:
             state = self.environment.state
-        except Exception as error:
-            raise self._failure("state", error) from error
+        except (*FAILURES, asyncio.CancelledError) as error:
+            raise self._failure("state", error) from _cause(error)
         if not isinstance(state, self._contract.state):
             raise self._misfit("state", self._contract.state, state)
         return state
@@ -131,65 +151,95 @@ class Session:
             return
         self._is_closed = True
         try:
-            await self._caller.wait_free()
+            if self._under_way is not None:
+                await asyncio.shield(self._under_way)
+            await self.caller.wait_free()
             if type(self.environment).close is not Environment.close:
-                await self._caller.bind(self.environment.close)()
-        except Exception:
+                await self.caller.bind(self.environment.close)()
+        except (*FAILURES, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             log.exception("session %s: close() of %r failed", self.id, self.environment)
         finally:
-            self._caller.close()
+            self.caller.close()
 
     @property
     def is_straggling(self) -> bool:
         """Whether an abandoned plain call still runs in the environment."""
-        return self._caller.is_straggling
+        return self.caller.is_straggling
 
     @property
     def is_closed_by_itself(self) -> bool:
         """Whether there is nothing to close: no ``close()`` of the author's, no thread at work."""
         return (
             type(self.environment).close is Environment.close
-            and not self._caller.has_own_thread
+            and not self.caller.has_own_thread
             and not self.is_straggling
+            and self._under_way is None
         )
 
     # Private methods
 
-    async def _in_time(
-        self, operation: str, call: Coroutine[Any, Any, T], own_limit_s: float = 0.0
-    ) -> T:
-        """Run a call of the environment; the clock is set only for one that suspends."""
-        try:
-            result = start(call)
-            if result.__class__ is Suspended:
-                result = await self._wait(result, own_limit_s)
-            return result  # type: ignore[return-value]
-        except AioEnvError:
-            raise
-        except Exception as error:
-            raise self._failure(operation, error) from error
+    def _settled(
+        self, operation: str, outcome: Any, own_limit_s: float
+    ) -> Observation | Suspended[Observation]:
+        """Return what a call came to; the clock is set only for one that suspends."""
+        if outcome.__class__ is Suspended:
+            return start(self._in_time(operation, outcome, own_limit_s))
+        return self._checked(operation, outcome)
 
-    async def _wait(self, call: Suspended[T], own_limit_s: float) -> T:
+    async def _in_time(
+        self, operation: str, call: Suspended[Any], own_limit_s: float
+    ) -> Observation:
         limits = [limit for limit in (own_limit_s, self._step_timeout_s) if limit]
         limit_s = min(limits, default=None)
+        self._under_way = under_way = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(limit_s) as clock:
-                return await finish(call)
-        except TimeoutError:
-            if not clock.expired():
+                outcome = await finish(call)
+        except TimeoutError as error:
+            if clock.expired():
+                reason = f"{operation} took longer than {limit_s:g} s"
+                raise EnvironmentFailed(reason, code="EXECUTION_TIMEOUT") from None
+            raise self._failure(operation, error) from error
+        except asyncio.CancelledError as error:
+            if _is_being_cancelled():
                 raise
-            raise EnvironmentFailed(
-                f"it took longer than {limit_s:g} s", code="EXECUTION_TIMEOUT"
-            ) from None
+            raise self._failure(operation, error) from error  # it has cancelled itself
+        except FAILURES as error:
+            raise self._failure(operation, error) from _cause(error)
+        finally:
+            self._under_way = None
+            under_way.set_result(None)
+        return self._checked(operation, outcome)
+
+    async def _wait_free(self) -> None:
+        """Wait for a plain call that was given up, within the time of a step."""
+        limit_s = self._step_timeout_s or None
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.caller.wait_free()
+        except TimeoutError:
+            reason = f"an earlier call still runs in it, after another {limit_s:g} s"
+            raise EnvironmentFailed(reason, code="EXECUTION_TIMEOUT") from None
 
     def _checked(self, operation: str, observation: Any) -> Observation:
-        if not isinstance(observation, self._contract.observation):
-            raise self._misfit(operation, self._contract.observation, observation)
-        return observation  # type: ignore[no-any-return]
+        if isinstance(observation, self._contract.observation):
+            if operation == "reset":
+                self.episodes += 1
+            return observation  # type: ignore[no-any-return]
+        raise self._misfit(operation, self._contract.observation, observation)
 
-    def _failure(self, operation: str, error: Exception) -> EnvironmentFailed:
+    def _failure(self, operation: str, error: BaseException) -> AioEnvError:
+        """Return what to tell the client.
+
+        Two errors of our own tree say it already. Any other (of a client that the environment
+        uses itself, for one) is not about this session, and must not be taken for it.
+        """
+        if isinstance(error, InvalidRequest | EnvironmentFailed):
+            return error
         log.warning("session %s: %s raised", self.id, operation, exc_info=error)
-        return EnvironmentFailed(str(error) or type(error).__name__)
+        return EnvironmentFailed(in_words(error))
 
     def _misfit(self, operation: str, expected: type, value: Any) -> EnvironmentFailed:
         got = type(value).__name__
@@ -200,10 +250,21 @@ class Session:
         )
 
 
+def _cause(error: BaseException) -> BaseException | None:
+    """Return what to chain an error to: what it was made of, but nothing to itself."""
+    return None if isinstance(error, InvalidRequest | EnvironmentFailed) else error
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody has cancelled this task and waits for it to end."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 @functools.lru_cache
 def _names_taken(reset: Callable[..., Any]) -> frozenset[str] | None:
     """Return the keyword arguments that a method declares, or ``None`` if it takes any."""
-    parameters = inspect.signature(reset).parameters.values()
+    parameters = list(inspect.signature(reset).parameters.values())[1:]  # without self
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -1,56 +1,48 @@
 """The WebSocket door: one connection, one session, frames in, frames out.
 
-Somebody always reads the socket. While the session is idle that is the conversation itself; while
-a request suspends, a reader takes over, answers pings, keeps what comes for later, and cancels
-the request when the client is gone.
+A frame is answered where it arrives, inside the event loop's reading of the socket: most steps are
+through before anything else could run. One that suspends goes on in the connection's task, and the
+frames that come meanwhile are kept for it.
 """
 
 import asyncio
+import contextvars
 import enum
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+import attrs
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from aioenv import AioEnvError, CapacityReached, EnvironmentFailed, InvalidRequest, Observation
+from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest
 from aioenv.messages import (
-    CloseRequest,
-    ErrorReply,
     ResetRequest,
     StateRequest,
     StepRequest,
     error_reply,
     read_request,
-    write_reply,
 )
 from aioenv.service.eager import Suspended, finish, start
+from aioenv.service.frames import FrameSocket
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
 __all__ = ["SocketDoor"]
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# How far the reader runs ahead of a busy session. A client that sends more is made to wait.
+# How many frames to keep for a busy session. A client that sends more is made to wait.
 _FRAMES_AHEAD = 16
 
-
-class _Gone(Exception):
-    """The client is gone in the middle of a request."""
-
-
-class _Binary:
-    """Stands in the inbox for a frame that is not text."""
+_BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
 
 
 class _Phase(enum.Enum):
-    QUEUEING = "queueing"  # no session yet
-    IDLE = "idle"  # the conversation itself reads the socket
-    BUSY = "busy"  # a request is under way, the reader reads
-    CLOSING = "closing"  # the session is over
+    QUEUEING = "queueing"  # no session yet; frames are kept
+    IDLE = "idle"  # a frame is answered where it arrives
+    BUSY = "busy"  # a request is under way in the connection's task; frames are kept
+    CLOSING = "closing"  # the session is over; frames are dropped
 
 
 class SocketDoor:
@@ -58,244 +50,323 @@ class SocketDoor:
 
     Args:
         service: whose sessions to open.
-        socket: the connection, prepared, with neither pings nor text handled by aiohttp.
-        peer: the client's address, for the log.
+        request: the handshake.
     """
 
     __slots__ = (
         "__weakref__",
+        "_beats_unanswered",
+        "_context",
+        "_farewell",
         "_heard_at",
         "_inbox",
         "_is_gone",
+        "_is_over",
+        "_is_paused",
         "_loop",
         "_phase",
         "_pinged_at",
-        "_reader",
+        "_request",
         "_requested_at",
         "_service",
+        "_session",
         "_socket",
         "_task",
-        "_transport",
+        "_wakeup",
         "peer",
     )
 
-    def __init__(
-        self, service: Service, socket: web.WebSocketResponse[Any], request: web.Request
-    ) -> None:
+    def __init__(self, service: Service, request: web.Request) -> None:
+        settings = service.settings
         self.peer = request.remote
         self._service = service
-        self._socket = socket
-        self._transport = request.transport
+        self._request = request
+        self._socket = FrameSocket(
+            self,
+            max_message_size_bytes=settings.max_message_size_bytes,
+            close_timeout_s=settings.close_timeout_s,
+        )
         self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        self._inbox: deque[Any] | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+        self._task: asyncio.Task[None] | None = None
+        self._session: Session | None = None
+        self._inbox: deque[bytes] = deque()
+        self._wakeup: asyncio.Future[Suspended[None] | None] | None = None
+        self._farewell: tuple[int, str] = (WSCloseCode.OK, "")
         self._phase = _Phase.QUEUEING
+        self._is_over = False
         self._is_gone = False
+        self._is_paused = False
         self._heard_at = self._requested_at = self._loop.time()
         self._pinged_at = 0.0
+        self._beats_unanswered = 0
 
     def __repr__(self) -> str:
         return f"<SocketDoor {self.peer} {self._phase.value}>"
 
     # Public methods
 
-    async def serve(self, wait_s: float) -> None:
+    async def serve(self, wait_s: float) -> web.StreamResponse:
         """Open a session, converse until either side ends it, and close the session.
 
         Args:
             wait_s: how long to queue for a slot, in seconds.
         """
+        await self._socket.prepare(self._request)
+        self._task = self._loop.create_task(self._live(wait_s), context=self._context)
+        await self._task
+        return self._socket
+
+    def leave(self, code: int, reason: str) -> "asyncio.Task[None] | None":
+        """Cancel what is under way, end the session, and close the connection.
+
+        Returns:
+            The task that does it.
+        """
+        self._end(code, reason)
+        return self._task
+
+    def beat(self, now: float) -> None:
+        """Ping a silent client, drop one that stays silent, end a session nobody uses."""
+        settings = self._service.settings
+        if self._is_paused:
+            # The client has sent so far ahead that its pongs are stuck behind its requests. Its
+            # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
+            # end of a connection that is not read.
+            if now - self._pinged_at >= settings.heartbeat_s:
+                self._ping(now)
+        elif self._pinged_at > self._heard_at:
+            # Once the event loop has stalled, this may run before a pong that came meanwhile is
+            # read. By the second beat it has been.
+            self._beats_unanswered += 1
+            if now - self._pinged_at >= settings.heartbeat_s and self._beats_unanswered > 1:
+                log.info("%r did not answer a ping for %g s", self, settings.heartbeat_s)
+                self._drop()
+        elif now - self._heard_at >= settings.heartbeat_s:
+            self._ping(now)
+        idle = settings.idle_timeout_s
+        if idle and self._phase is _Phase.IDLE and now - self._requested_at >= idle:
+            self._end(WSCloseCode.POLICY_VIOLATION, f"nothing was asked for {idle:g} s")
+
+    # What the socket hands over
+
+    def on_text(self, text: bytes) -> None:
+        """Answer a frame at once, or keep it until its turn comes."""
+        self._heard_at = self._loop.time()
+        if self._phase is not _Phase.IDLE:
+            self._keep(text)
+            return
+        # The request belongs to the connection's task and its context, whether it suspends or not:
+        # time-outs, task groups and context variables of the environment see no difference.
+        loop, task = self._loop, self._task
+        call = self._respond(text)
+        asyncio._enter_task(loop, task)  # documented for those who drive coroutines themselves
+        try:
+            waits_for = self._context.run(call.send, None)
+        except StopIteration:
+            return
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            self._hand_over(Suspended(call, waits_for))
+        finally:
+            asyncio._leave_task(loop, task)
+
+    def on_other(self, kind: WSMsgType, data: bytes) -> None:
+        """Answer a ping, note a pong, and refuse what is not text."""
+        if kind is WSMsgType.BINARY:
+            self.on_text(_BINARY)
+            return
+        self._heard_at = self._loop.time()
+        if kind is WSMsgType.PING:
+            self._send_nowait(WSMsgType.PONG, data)
+
+    def on_end(self, error: BaseException | None) -> None:
+        """Cancel the request that is under way: nobody is left to hear of it."""
+        if isinstance(error, WebSocketError):
+            self._end(error.code, str(error))
+        else:
+            self._end(*self._farewell)
+
+    # The connection's task
+
+    async def _live(self, wait_s: float) -> None:
         self._service.pulse.add(self)
         try:
-            session = await self._open(wait_s)
-            if session is None:
-                return
-            try:
-                await self._converse(session)
-            finally:
-                self._phase = _Phase.CLOSING
-                await self._service.close_session(session)
-        except (_Gone, ConnectionError):
+            await self._play(wait_s)
+        except asyncio.CancelledError:
+            if not (self._is_gone and self._task is not None and self._task.uncancel() == 0):
+                raise
+            log.debug("%r is gone", self)
+        except ConnectionError:
             log.debug("%r is gone", self)
         except Exception:
             log.exception("%r failed", self)
-            await self.close(WSCloseCode.INTERNAL_ERROR, "the service failed; see its log")
+            self._farewell = (WSCloseCode.INTERNAL_ERROR, "the service failed; see its log")
         finally:
+            self._phase = _Phase.CLOSING
             self._service.pulse.discard(self)
-            await self._end()
+            await self._close()
 
-    def beat(self, now: float) -> None:
-        """Ping a silent client, drop one that stays silent, close a session nobody uses."""
-        settings = self._service.settings
-        silence = now - self._heard_at
-        if self._pinged_at > self._heard_at:
-            if now - self._pinged_at >= settings.heartbeat_s:
-                log.info("%r did not answer a ping for %g s", self, settings.heartbeat_s)
-                self._drop()
-        elif silence >= settings.heartbeat_s:
-            self._pinged_at = now
-            self._service.run(self._ping())
-        idle = settings.idle_timeout_s
-        if idle and self._phase is _Phase.IDLE and now - self._requested_at >= idle:
-            self._requested_at = now
-            reason = f"nothing was asked for {idle:g} s"
-            self._service.run(self.close(WSCloseCode.POLICY_VIOLATION, reason))
-
-    async def close(self, code: int, reason: str) -> None:
-        """Say that the connection is over, and wait for the client to agree."""
-        await self._socket.close(code=code, message=reason.encode()[:123])
-
-    # The conversation
-
-    async def _open(self, wait_s: float) -> Session | None:
-        """Open a session, or tell the client why there is none."""
+    async def _play(self, wait_s: float) -> None:
+        """Open a session, or tell the client why there is none; converse; close it."""
         try:
-            session = await self._attended(self._service.open_session(wait_s=wait_s))
+            session = await self._service.open_session(wait_s=wait_s)
         except AioEnvError as error:
-            await self._socket.send_frame(error_reply(error).to_bytes(), WSMsgType.TEXT)
-            code = WSCloseCode.INTERNAL_ERROR
-            if isinstance(error, CapacityReached):
-                code = WSCloseCode.TRY_AGAIN_LATER
-            await self.close(code, error_reply(error).code)
-            return None
-        self._phase = _Phase.IDLE
-        return session
-
-    async def _converse(self, session: Session) -> None:
-        """Answer one frame after the other, until there are no more."""
-        send = self._socket.send_frame
-        while (frame := await self._next_frame()) is not None:
-            self._requested_at = self._heard_at
-            try:
-                reply = await self._attended(self._answer(session, frame))
-            except AioEnvError as error:
-                reply = error_reply(error).to_bytes()
-            if reply is None:
-                return
-            await self._attended(send(reply, WSMsgType.TEXT))
-
-    async def _answer(self, session: Session, frame: Any) -> bytes | None:
-        """Carry out one request; ``None`` when the client takes its leave."""
-        if frame.__class__ is _Binary:
-            raise InvalidRequest("binary frames are not understood; send JSON as text")
-        request = read_request(frame)
-        contract = self._service.contract
-        observation: Observation
-        match request:
-            case StepRequest(data):
-                observation = await session.step(data)
-            case ResetRequest(data):
-                observation = await session.reset(data)
-            case StateRequest():
-                return _written("state", contract.state_data(await session.state()))
-            case CloseRequest():
-                return None
-        return _written("observation", contract.observation_data(observation))
-
-    # Reading
-
-    async def _next_frame(self) -> Any:
-        """Return the next frame, ``None`` after the last."""
-        if self._inbox is None:
-            return await self._receive()
-        while not self._inbox:
-            if self._reader is None:
-                return await self._receive()
-            await self._reader
-            self._reader = None
-        return self._inbox.popleft()
-
-    async def _receive(self) -> Any:
-        """Read the socket up to the next frame, answering pings on the way."""
-        socket = self._socket
-        while True:
-            message = await socket.receive()
-            self._heard_at = self._loop.time()
-            kind = message.type
-            if kind is WSMsgType.TEXT:
-                return message.data
-            if kind is WSMsgType.PING:
-                await socket.pong(message.data)
-            elif kind is WSMsgType.BINARY:
-                return _Binary()
-            elif kind is not WSMsgType.PONG:
-                return None
-
-    async def _attended(self, call: Coroutine[Any, Any, T]) -> T:
-        """Run a call; should it suspend, have the socket read meanwhile.
-
-        Raises:
-            _Gone: the client left before the call was through; the call was cancelled.
-        """
-        result = start(call)
-        if result.__class__ is not Suspended:
-            return result  # type: ignore[return-value]
-        phase, self._phase = self._phase, _Phase.BUSY
-        self._read_ahead()
+            self._farewell = (_close_code(error), error_reply(error).code)
+            await self._socket.send_frame(_refusal(error), WSMsgType.TEXT)
+            return
+        self._session = session
+        self._requested_at = self._loop.time()  # the wait in the queue was no idleness
         try:
-            return await finish(result)  # type: ignore[arg-type]
-        except asyncio.CancelledError:
-            if self._is_gone and self._task is not None and self._task.uncancel() == 0:
-                raise _Gone from None
-            raise
+            await self._converse()
         finally:
-            self._phase = phase
+            self._phase = _Phase.CLOSING
+            await self._service.close_session(session)
 
-    def _read_ahead(self) -> None:
-        if self._inbox is None:
-            self._inbox = deque()
-        if self._reader is None or self._reader.done():
-            self._reader = self._loop.create_task(self._fill_inbox())
+    async def _converse(self) -> None:
+        """Answer what was kept, then wait for what does not finish where it arrives."""
+        while not self._is_over:
+            self._phase = _Phase.BUSY
+            while self._inbox and not self._is_over:
+                await self._respond(self._inbox.popleft())
+            self._resume()
+            if self._inbox or self._is_over:
+                continue
+            self._phase = _Phase.IDLE
+            self._wakeup = self._loop.create_future()
+            await self._wait(self._wakeup)
 
-    async def _fill_inbox(self) -> None:
-        """Read until the session is idle again and has a frame to go on with."""
-        inbox = self._inbox
-        assert inbox is not None
-        while len(inbox) < _FRAMES_AHEAD:
-            try:
-                frame = await self._receive()
-            except ConnectionError:
-                frame = None
-            inbox.append(frame)
-            if frame is None:
-                self._leave()
-            if frame is None or self._phase is not _Phase.BUSY:
+    async def _wait(self, wakeup: "asyncio.Future[Suspended[None] | None]") -> None:
+        """Wait for a request that suspends, and finish it."""
+        try:
+            request = await wakeup
+        except asyncio.CancelledError as error:
+            # It may have come between a request's beginning and our going on with it.
+            if not wakeup.done() or wakeup.cancelled() or wakeup.exception() is not None:
+                raise
+            request = wakeup.result()
+            if request is None:
+                raise
+            await finish(request, thrown=error)
+        else:
+            if request is not None:
+                await finish(request)
+
+    async def _respond(self, frame: bytes) -> None:
+        """Carry out one request and send its reply."""
+        self._requested_at = self._heard_at
+        contract, session = self._service.contract, self._session
+        assert session is not None
+        try:
+            if frame is _BINARY:
+                raise InvalidRequest("binary frames are not understood; send JSON as text")
+            request = read_request(frame)
+            if request.__class__ is StepRequest:
+                outcome = session.start_step(request.data)
+            elif request.__class__ is ResetRequest:
+                outcome = session.start_reset(request.data)
+            elif request.__class__ is StateRequest:
+                outcome = None
+            else:
+                self._end(WSCloseCode.OK, "")
                 return
+            if outcome.__class__ is Suspended:
+                outcome = await finish(outcome)
+                self._requested_at = self._loop.time()  # idleness begins with the answer
+            if outcome is None:
+                reply = contract.write_state(await session.state())
+            else:
+                reply = contract.write_observation(outcome)
+        except AioEnvError as error:
+            reply = _refusal(error)
+        await self._socket.send_frame(reply, WSMsgType.TEXT)
 
-    def _leave(self) -> None:
-        """The client is gone: cancel the request that is under way."""
-        self._is_gone = True
-        if self._phase is _Phase.BUSY and self._task is not None:
+    # Private methods
+
+    def _hand_over(self, outcome: Suspended[None] | BaseException) -> None:
+        """Have the connection's task go on with what did not finish where it arrived."""
+        assert self._wakeup is not None
+        self._phase = _Phase.BUSY
+        if isinstance(outcome, BaseException):
+            self._wakeup.set_exception(outcome)
+        else:
+            self._wakeup.set_result(outcome)
+
+    def _keep(self, text: bytes) -> None:
+        """Keep a frame for its turn; beyond so many, let the client wait with the next."""
+        if self._phase is _Phase.CLOSING:
+            return
+        self._inbox.append(text)
+        if len(self._inbox) >= _FRAMES_AHEAD and not self._is_paused:
+            self._is_paused = True
+            self._request.protocol.pause_reading()
+
+    def _ping(self, now: float) -> None:
+        self._pinged_at = now
+        self._beats_unanswered = 0
+        self._send_nowait(WSMsgType.PING, b"")
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._heard_at = self._loop.time()  # its silence begins to count again
+            self._request.protocol.resume_reading()
+
+    def _end(self, code: int, reason: str) -> None:
+        """Let the conversation end: at once while idle, by cancelling what is under way."""
+        if self._is_over or self._phase is _Phase.CLOSING:
+            return
+        self._is_over = True
+        self._farewell = (code, reason)
+        if self._phase is _Phase.IDLE:
+            assert self._wakeup is not None
+            self._phase = _Phase.BUSY
+            self._wakeup.set_result(None)
+        elif self._task is not None and self._task is not asyncio.current_task():
+            self._is_gone = True
             self._task.cancel()
 
-    # Ending
-
-    async def _ping(self) -> None:
+    def _send_nowait(self, kind: WSMsgType, data: bytes) -> None:
+        """Send a control frame, unless the connection cannot take it now."""
         try:
-            await self._socket.ping()
+            sending = start(self._socket.send_frame(data, kind))
         except ConnectionError:
-            self._drop()
+            return
+        if isinstance(sending, Suspended):
+            sending.call.close()  # it is written; what suspends is only the wait to write more
 
     def _drop(self) -> None:
-        """Break off a connection whose client does not react; its reader sees the end of it."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Break off a connection whose client does not react."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
 
-    async def _end(self) -> None:
-        """Leave no reader behind and close the connection, if it is not closed yet."""
-        reader, self._reader = self._reader, None
-        if reader is not None and not reader.done():
-            reader.cancel()
-            await asyncio.wait([reader])
-        self._task = None
-        if not self._socket.closed:
-            await self.close(WSCloseCode.OK, "")
+    async def _close(self) -> None:
+        """Say that the connection is over, and wait for the client to agree."""
+        code, reason = self._farewell
+        self._resume()  # the client's agreement must be read
+        try:
+            async with asyncio.timeout(self._service.settings.close_timeout_s):
+                await self._socket.close(code=code, message=reason.encode()[:123])
+        except TimeoutError:
+            self._drop()  # what is still to be sent is not taken
 
 
-def _written(kind: str, data: dict[str, Any]) -> bytes:
+def _close_code(error: AioEnvError) -> int:
+    match error:
+        case CapacityReached():
+            return WSCloseCode.TRY_AGAIN_LATER
+        case Closed():
+            return WSCloseCode.GOING_AWAY
+        case _:
+            return WSCloseCode.INTERNAL_ERROR
+
+
+def _refusal(error: AioEnvError) -> bytes:
+    reply = error_reply(error)
     try:
-        return write_reply(kind, data)
-    except (TypeError, ValueError) as error:
-        reason = f"the environment's {kind} cannot be written: {error}"
-        raise EnvironmentFailed(reason) from error
+        return reply.to_bytes()
+    except ValueError:  # what it quotes of the request can be read, but is too deep to be written
+        errors = [{**fault, "input": None} for fault in reply.errors]
+        return attrs.evolve(reply, errors=errors).to_bytes()

@@ -1,0 +1,113 @@
+"""Conjunction: two JSON Schemas made into one that allows what both allow."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["Contradiction", "conjunction", "is_of_type"]
+
+Schema = dict[str, Any]
+
+
+class Contradiction(ValueError):
+    """Nothing fits both schemas, or it cannot be said in one."""
+
+
+def conjunction(one: Mapping[str, Any] | bool, other: Mapping[str, Any] | bool) -> Schema:
+    """Return a schema of what two schemas both allow.
+
+    Raises:
+        Contradiction: nothing does, or their keywords cannot be brought together.
+    """
+    if one is False or other is False:
+        raise Contradiction("no value is allowed")
+    both: Schema = {} if one is True else dict(one)
+    for keyword, value in () if other is True else other.items():
+        if keyword not in both or both[keyword] == value:
+            both[keyword] = value
+        elif keyword in _MERGERS:
+            both[keyword] = _MERGERS[keyword](both[keyword], value)
+        elif keyword == "allOf":
+            both["allOf"] = [*both["allOf"], *value]
+        elif keyword in ("$ref", "anyOf", "oneOf"):
+            both["allOf"] = [*both.get("allOf", ()), {keyword: value}]
+        elif keyword in _INDIVISIBLE:
+            raise Contradiction(f"{keyword!r} is demanded twice")
+    return both
+
+
+def is_of_type(value: Any, kind: str) -> bool:
+    """Whether a JSON value is of a type, as schemas name it."""
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, _CLASSES[kind]) if kind in _CLASSES else False
+
+
+_INDIVISIBLE = frozenset({"const", "contentEncoding", "format", "prefixItems"})
+_CLASSES: dict[str, Any] = {
+    "array": list,
+    "integer": int,
+    "null": type(None),
+    "number": (int, float),
+    "object": dict,
+    "string": str,
+}
+
+
+def _types(one: Any, other: Any) -> list[str]:
+    sets = [{kinds} if isinstance(kinds, str) else set(kinds) for kinds in (one, other)]
+    for kinds in sets:
+        if "number" in kinds:
+            kinds.add("integer")
+    common = sets[0] & sets[1]
+    if "number" in common:
+        common.discard("integer")
+    if not common:
+        raise Contradiction(f"nothing is of type {one!r} and {other!r}")
+    return sorted(common)
+
+
+def _choices(one: list[Any], other: list[Any]) -> list[Any]:
+    return [
+        value
+        for value in one
+        if any(value == twin and (value is twin or not _is_flag(value, twin)) for twin in other)
+    ]
+
+
+def _is_flag(*values: Any) -> bool:
+    """Whether one of the values is a boolean; in JSON it then equals no number."""
+    return any(isinstance(value, bool) for value in values)
+
+
+def _properties(one: Schema, other: Schema) -> Schema:
+    return {
+        name: conjunction(one.get(name, True), other.get(name, True))
+        for name in dict.fromkeys([*one, *other])
+    }
+
+
+def _parts(one: Any, other: Any) -> Schema | bool:
+    return False if False in (one, other) else conjunction(one, other)
+
+
+_MERGERS: dict[str, Callable[[Any, Any], Any]] = {
+    "type": _types,
+    "enum": _choices,
+    "properties": _properties,
+    "required": lambda one, other: [*one, *other],
+    "items": _parts,
+    "additionalProperties": _parts,
+    "uniqueItems": lambda one, other: one or other,
+    "multipleOf": lambda one, other: math.lcm(one, other),
+    "minimum": max,
+    "exclusiveMinimum": max,
+    "minLength": max,
+    "minItems": max,
+    "minProperties": max,
+    "maximum": min,
+    "exclusiveMaximum": min,
+    "maxLength": min,
+    "maxItems": min,
+    "maxProperties": min,
+}

@@ -1,0 +1,104 @@
+"""The replies that are still to come: one future for each request, in order, each with its time.
+
+Replies carry no names; the oldest request gets the next one. A future that is done already (its
+caller was cancelled, or its time was up) keeps its place and drops its reply.
+
+One timer serves them all. A timer that is set and cancelled for every request costs more than the
+rest of its bookkeeping, and nearly every request is answered long before its time; so a request
+only notes when it is due, and the timer, when it fires, looks whether one really is.
+"""
+
+import asyncio
+from collections import deque
+
+from aioenv import RequestTimeout
+
+__all__ = ["PendingReplies"]
+
+
+# A request without its reply: who waits, for what, how long in seconds, and until when. A plain tuple,
+# because one is made for every step.
+_Pending = tuple["asyncio.Future[bytes]", str, float, float]
+
+
+class PendingReplies:
+    """Hands each reply to the request that it answers.
+
+    Args:
+        loop: the event loop of whoever waits.
+    """
+
+    __slots__ = ("_loop", "_pending", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pending: deque[_Pending] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def last(self) -> "asyncio.Future[bytes] | None":
+        """Return the newest request's future if it is still waited for."""
+        if self._pending:
+            waiter = self._pending[-1][0]
+            if not waiter.done():
+                return waiter
+        return None
+
+    def expect(self, operation: str, limit_s: float | None) -> "asyncio.Future[bytes]":
+        """Return the future of a request that is about to be sent.
+
+        Args:
+            operation: what is asked, for the error.
+            limit_s: how long to wait before it raises `RequestTimeout`, in seconds, if ever.
+        """
+        waiter: asyncio.Future[bytes] = self._loop.create_future()
+        if limit_s is None:
+            due_at = float("inf")
+        else:
+            due_at = self._loop.time() + limit_s
+            timer = self._timer
+            if timer is None or timer.when() > due_at:
+                self._set(due_at)
+        self._pending.append((waiter, operation, limit_s or 0.0, due_at))
+        return waiter
+
+    def deliver(self, text: bytes) -> bool:
+        """Give a reply to the oldest request; return whether there was one."""
+        if not self._pending:
+            return False
+        waiter = self._pending.popleft()[0]
+        if not waiter.done():
+            waiter.set_result(text)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Have every request raise an error; no reply is expected any more."""
+        pending, self._pending = self._pending, deque()
+        for waiter, *_ in pending:
+            if not waiter.done():
+                waiter.set_exception(error)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, due_at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due_at, self._look)
+
+    def _look(self) -> None:
+        """Fail what is late; wait on for what is not; rest when nobody waits."""
+        self._timer = None
+        now = self._loop.time()
+        next_due_at = float("inf")
+        for waiter, operation, limit_s, due_at in self._pending:
+            if waiter.done():
+                continue
+            if due_at <= now:
+                waiter.set_exception(RequestTimeout(operation, limit_s))
+            else:
+                next_due_at = min(next_due_at, due_at)
+        if next_due_at < float("inf"):
+            self._set(next_due_at)
