@@ -1,0 +1,1 @@
+"""The tests. The folders mirror those of the source."""

@@ -1,0 +1,506 @@
+"""The JSON Schema of the models: each type, each validator, each of the three models."""
+
+import datetime
+import enum
+import math
+import pathlib
+import re
+import uuid
+from collections import abc
+from decimal import Decimal
+from typing import Annotated, Any, Final, Generic, Literal, NewType, Self, TypeVar
+
+import attrs
+import pytest
+from attrs import define, field, frozen, validators
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from aioenv import Contract, InvalidRequest, Observation, State, make_reader
+from aioenv.schema import action_schema, json_schema, observation_schema, state_schema
+
+T = TypeVar("T")
+UserId = NewType("UserId", int)
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Color(enum.Enum):
+    """An enumeration of values of several types."""
+
+    RED = "red"
+    ONE = 1
+
+
+class Word(enum.StrEnum):
+    """An enumeration of strings."""
+
+    YES = "yes"
+    NO = "no"
+
+
+@frozen
+class Card:
+    """One card.
+
+    More about it, which is not for the schema.
+    """
+
+    rank: int
+
+
+@define
+class Box(Generic[T]):
+    """A generic model that contains itself."""
+
+    content: T
+    inner: "Box[T] | None" = None
+
+
+@define
+class Node:
+    """A node of a tree."""
+
+    children: list["Node"] = field(factory=list)
+    twin: Self | None = None
+
+
+@define
+class Größe:
+    """A model whose name is no ASCII."""
+
+    value: int
+
+
+def model(annotation: Any, **options: Any) -> type[Any]:
+    """Make a model with one field, `x`."""
+    return attrs.make_class("Model", {"x": field(type=annotation, **options)})
+
+
+def property_of(annotation: Any, **options: Any) -> dict[str, Any]:
+    """Return the schema of a field, but for its title."""
+    schema: dict[str, Any] = json_schema(model(annotation, **options))["properties"]["x"]
+    assert schema.pop("title") == "X"
+    return schema
+
+
+def test_whole_schema() -> None:
+    """A model becomes an object with titles, descriptions, defaults and required fields."""
+
+    @define
+    class MoveAction:
+        """Move a piece.
+
+        The rest of the docstring is for people.
+        """
+
+        from_square: str = field(metadata={"description": "Where it stands"})
+        steps: int = field(default=1, validator=validators.ge(1))
+        path: list[Card] = field(factory=list)
+        note: str | None = None
+
+    assert json_schema(MoveAction) == {
+        "$schema": DIALECT,
+        "title": "MoveAction",
+        "description": "Move a piece.",
+        "type": "object",
+        "properties": {
+            "from_square": {
+                "title": "From Square",
+                "description": "Where it stands",
+                "type": "string",
+            },
+            "steps": {"title": "Steps", "type": "integer", "minimum": 1, "default": 1},
+            "path": {
+                "title": "Path",
+                "type": "array",
+                "items": {"$ref": "#/$defs/Card"},
+                "default": [],
+            },
+            "note": {
+                "title": "Note",
+                "anyOf": [{"type": "string"}, {"type": "null"}],
+                "default": None,
+            },
+        },
+        "required": ["from_square"],
+        "additionalProperties": False,
+        "$defs": {
+            "Card": {
+                "title": "Card",
+                "description": "One card.",
+                "type": "object",
+                "properties": {"rank": {"title": "Rank", "type": "integer"}},
+                "required": ["rank"],
+                "additionalProperties": False,
+            }
+        },
+    }
+
+
+TYPES: list[tuple[Any, dict[str, Any]]] = [
+    (str, {"type": "string"}),
+    (int, {"type": "integer"}),
+    (float, {"type": "number"}),
+    (bool, {"type": "boolean"}),
+    (type(None), {"type": "null"}),
+    (Any, {}),
+    (object, {}),
+    (None, {}),
+    (bytes, {"type": "string", "contentEncoding": "base64"}),
+    (datetime.datetime, {"type": "string", "format": "date-time"}),
+    (datetime.date, {"type": "string", "format": "date"}),
+    (datetime.time, {"type": "string", "format": "time"}),
+    (uuid.UUID, {"type": "string", "format": "uuid"}),
+    (pathlib.Path, {"type": "string"}),
+    (Color, {"enum": ["red", 1]}),
+    (Word, {"type": "string", "enum": ["yes", "no"]}),
+    (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
+    (Literal["a", 1, True, None], {"enum": ["a", 1, True, None]}),
+    (Literal[Word.YES], {"type": "string", "enum": ["yes"]}),
+    (UserId, {"type": "integer"}),
+    (Annotated[int, "a note"], {"type": "integer"}),
+    (Final[int], {"type": "integer"}),
+    (list, {"type": "array", "items": {}}),
+    (list[int], {"type": "array", "items": {"type": "integer"}}),
+    (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
+    (abc.Sequence[int], {"type": "array", "items": {"type": "integer"}}),
+    (set[int], {"type": "array", "items": {"type": "integer"}}),
+    (set, {"type": "array", "items": {"type": ["boolean", "null", "number", "string"]}}),
+    (tuple[()], {"type": "array", "maxItems": 0}),
+    (
+        tuple[int, str],
+        {
+            "type": "array",
+            "prefixItems": [{"type": "integer"}, {"type": "string"}],
+            "items": False,
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    ),
+    (dict, {"type": "object", "additionalProperties": True}),
+    (dict[str, Any], {"type": "object", "additionalProperties": True}),
+    (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+    (abc.Mapping[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+    (
+        dict[Word, Any],
+        {
+            "type": "object",
+            "additionalProperties": True,
+            "propertyNames": {"type": "string", "enum": ["yes", "no"]},
+        },
+    ),
+    (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+    (int | str, {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+    (Card | None, {"anyOf": [{"$ref": "#/$defs/Card"}, {"type": "null"}]}),
+    (Card, {"$ref": "#/$defs/Card"}),
+]
+
+
+@pytest.mark.parametrize(("annotation", "schema"), TYPES, ids=repr)
+def test_type(annotation: Any, schema: dict[str, Any]) -> None:
+    """A field's type has its schema."""
+    assert property_of(annotation) == schema
+
+
+# Type, validator, the keywords that it adds.
+VALIDATORS: list[tuple[Any, Any, dict[str, Any]]] = [
+    (int, validators.ge(1), {"minimum": 1}),
+    (int, validators.gt(1), {"exclusiveMinimum": 1}),
+    (float, validators.le(1.5), {"maximum": 1.5}),
+    (float, validators.lt(1.5), {"exclusiveMaximum": 1.5}),
+    (float, validators.le(math.inf), {}),
+    (datetime.date, validators.ge(datetime.date(2026, 1, 1)), {}),
+    (str, validators.min_len(1), {"minLength": 1}),
+    (str, validators.max_len(9), {"maxLength": 9}),
+    (list[int], validators.min_len(1), {"minItems": 1}),
+    (tuple[int, ...], validators.max_len(9), {"maxItems": 9}),
+    (dict[str, int], validators.max_len(9), {"maxProperties": 9}),
+    (str | list[int], validators.min_len(1), {"minLength": 1, "minItems": 1}),
+    (Any, validators.min_len(1), {"minLength": 1, "minItems": 1, "minProperties": 1}),
+    (bytes, validators.max_len(9), {}),
+    (set[int], validators.max_len(9), {}),
+    (str, validators.matches_re("[a-z]+|b"), {"pattern": "^(?:[a-z]+|b)$"}),
+    (str, validators.matches_re("a", func=re.match), {"pattern": "^(?:a)"}),
+    (str, validators.matches_re("a", func=re.search), {"pattern": "a"}),
+    (str, validators.matches_re("a", flags=re.IGNORECASE), {}),
+    (str, validators.matches_re("(?P<name>a)"), {}),
+    (str, validators.matches_re(r"a\Z"), {}),
+    (str, validators.in_(["b", "a"]), {"enum": ["b", "a"]}),
+    (str, validators.in_({"b", "a"}), {"enum": ["a", "b"]}),
+    (str, validators.in_({"b": 1, "a": 2}), {"enum": ["b", "a"]}),
+    (str, validators.in_("ab"), {}),
+    (int, validators.in_(range(3)), {"enum": [0, 1, 2]}),
+    (int, validators.in_(range(10**6)), {}),
+    (int, validators.in_([(1, 2)]), {}),
+    (int, validators.instance_of(int), {}),
+    (int, validators.not_(validators.ge(1)), {}),
+    (int, lambda *_: None, {}),
+    (int, [validators.ge(1), validators.le(2)], {"minimum": 1, "maximum": 2}),
+    (int, validators.and_(validators.ge(1), validators.instance_of(int)), {"minimum": 1}),
+    (int, [validators.ge(1), validators.ge(2)], {"minimum": 1, "allOf": [{"minimum": 2}]}),
+    (
+        int,
+        [validators.ge(1), validators.ge(2), validators.ge(3)],
+        {"minimum": 1, "allOf": [{"minimum": 2}, {"minimum": 3}]},
+    ),
+    (int | None, validators.optional(validators.ge(1)), {"minimum": 1}),
+    (
+        str | None,
+        validators.optional(validators.in_(["a"])),
+        {"allOf": [{"anyOf": [{"type": "null"}, {"enum": ["a"]}]}]},
+    ),
+    (
+        list[str],
+        validators.deep_iterable(validators.min_len(1), validators.max_len(2)),
+        {"maxItems": 2, "items": {"type": "string", "minLength": 1}},
+    ),
+    (
+        list[list[int]] | None,
+        validators.optional(validators.deep_iterable(validators.deep_iterable(validators.ge(0)))),
+        {"items": {"items": {"minimum": 0}}},
+    ),
+    (
+        tuple[int, int],
+        validators.deep_iterable(validators.ge(0)),
+        {"allOf": [{"items": {"minimum": 0}}]},
+    ),
+    (
+        tuple[str, list[int]],
+        validators.deep_iterable(validators.min_len(1)),
+        {"allOf": [{"items": {"minLength": 1, "minItems": 1, "minProperties": 1}}]},
+    ),
+    (
+        dict[str, int],
+        validators.deep_mapping(validators.max_len(3), validators.ge(0), validators.min_len(1)),
+        {
+            "minProperties": 1,
+            "propertyNames": {"maxLength": 3},
+            "additionalProperties": {"type": "integer", "minimum": 0},
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("annotation", "validator", "keywords"), VALIDATORS, ids=repr)
+def test_validator(annotation: Any, validator: Any, keywords: dict[str, Any]) -> None:
+    """A validator adds what it demands to the schema of the field's type."""
+    schema = property_of(annotation, validator=validator)
+    assert schema == {**property_of(annotation), **keywords}
+    Draft202012Validator.check_schema(json_schema(model(annotation, validator=validator)))
+
+
+NUMBERS = st.integers(-5, 5) | st.sampled_from([-0.5, 0.5, 1.5, 2.5])
+WORDS = st.text("abc\n1é", max_size=4).filter(lambda word: not word.endswith("\n"))
+PARTS = st.none() | st.booleans() | NUMBERS | WORDS
+ANYTHING = PARTS | st.lists(PARTS, max_size=3) | st.dictionaries(WORDS, PARTS, max_size=3)
+EXACT = [
+    (annotation, validator)
+    for annotation, validator, keywords in VALIDATORS
+    if keywords and annotation is not Any and not {"allOf"} & keywords.keys()
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(EXACT), ANYTHING)
+def test_validators_agree(case: tuple[Any, Any], value: Any) -> None:
+    """With the validators that a schema can express, it says what the reader does."""
+    annotation, validator = case
+    cls = model(annotation, validator=validator)
+    valid = Draft202012Validator(json_schema(cls)).is_valid({"x": value})
+    try:
+        make_reader(cls)({"x": value})
+    except InvalidRequest as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    assert valid == (refusal == ""), refusal
+
+
+# Options of a field, its default in the schema, if any.
+DEFAULTS: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
+    (int, {"default": 3}, {"default": 3}),
+    (int | None, {"default": None}, {"default": None}),
+    (Word, {"default": Word.NO}, {"default": "no"}),
+    (datetime.date, {"default": datetime.date(2026, 5, 4)}, {"default": "2026-05-04"}),
+    (bytes, {"default": b"hi"}, {"default": "aGk="}),
+    (tuple[int, ...], {"default": (1, 2)}, {"default": [1, 2]}),
+    (Card, {"default": Card(3)}, {"default": {"rank": 3}}),
+    (list[int], {"factory": list}, {"default": []}),
+    (set[int], {"factory": set}, {"default": []}),
+    (dict[str, int], {"factory": dict}, {"default": {}}),
+    (list[int], {"factory": lambda: [1]}, {}),
+    (int, {"default": attrs.Factory(lambda self: 1, takes_self=True)}, {}),
+    (float, {"default": math.inf}, {}),
+    (Any, {"default": object()}, {}),
+    (int, {"default": "3", "converter": int}, {}),
+]
+
+
+@pytest.mark.parametrize(("annotation", "options", "default"), DEFAULTS, ids=repr)
+def test_default(annotation: Any, options: dict[str, Any], default: dict[str, Any]) -> None:
+    """A field with a default is not required, and shows the default where it has a JSON form."""
+    schema = json_schema(model(annotation, **options))
+    assert "required" not in schema
+    assert {k: v for k, v in schema["properties"]["x"].items() if k == "default"} == default
+
+
+def test_attrs_converter_hides_validators() -> None:
+    """What a validator demands of a converted value is not demanded of the value sent."""
+    assert property_of(int, converter=abs, validator=validators.ge(0)) == {"type": "integer"}
+
+
+def test_names_are_those_of_the_wire() -> None:
+    """Private and aliased fields go by their attribute names; those without init are left out."""
+
+    @define
+    class Odd:
+        _private: int
+        renamed_one: int = field(alias="other")
+        derived: int = field(init=False, default=1)
+
+    schema = json_schema(Odd)
+    titles = {name: part["title"] for name, part in schema["properties"].items()}
+    assert titles == {"_private": "Private", "renamed_one": "Renamed One"}
+    assert schema["required"] == ["_private", "renamed_one"]
+
+
+def test_class_without_docstring_has_no_description() -> None:
+    """Nothing is said where nothing is written, and the docstring of a base is not borrowed."""
+
+    @define
+    class Bare(Observation):
+        pass
+
+    assert "description" not in json_schema(Bare)
+
+
+def test_model_that_contains_itself() -> None:
+    """A recursive model refers to its own definition, which the root repeats."""
+    schema = json_schema(Node)
+    assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
+    assert schema["properties"]["twin"]["anyOf"] == [{"$ref": "#/$defs/Node"}, {"type": "null"}]
+    assert schema["$defs"]["Node"] == {
+        key: value for key, value in schema.items() if key not in ("$schema", "$defs")
+    }
+    check = Draft202012Validator(schema)
+    assert check.is_valid({"children": [{"twin": {"children": []}}]})
+    assert not check.is_valid({"children": [{"twin": {"children": [3]}}]})
+
+
+def test_generic_models_have_a_definition_for_each_use() -> None:
+    """A generic model is defined once for each type that fills it in."""
+
+    @define
+    class Both:
+        one: Box[int]
+        two: Box[str]
+        three: Box[int]
+
+    schema = json_schema(Both)
+    references = {name: part["$ref"] for name, part in schema["properties"].items()}
+    assert references == {"one": "#/$defs/Box", "two": "#/$defs/Box2", "three": "#/$defs/Box"}
+    assert schema["$defs"]["Box"]["properties"]["content"]["type"] == "integer"
+    assert schema["$defs"]["Box"]["properties"]["inner"]["anyOf"][0] == {"$ref": "#/$defs/Box"}
+    assert schema["$defs"]["Box2"]["properties"]["content"]["type"] == "string"
+
+
+def test_models_of_the_same_name_are_told_apart() -> None:
+    """Two classes of one name have a definition each, and a name that is no ASCII is quoted."""
+    first, second = model(int), model(str)
+    schema = json_schema(model(tuple[first, second, Größe]))
+    assert schema["properties"]["x"]["prefixItems"] == [
+        {"$ref": "#/$defs/Model"},
+        {"$ref": "#/$defs/Model2"},
+        {"$ref": "#/$defs/Gr%C3%B6%C3%9Fe"},
+    ]
+    assert list(schema["$defs"]) == ["Model", "Model2", "Größe"]
+    check = Draft202012Validator(schema)
+    assert check.is_valid({"x": [{"x": 1}, {"x": "a"}, {"value": 1}]})
+    assert not check.is_valid({"x": [{"x": 1}, {"x": "a"}, {"value": "a"}]})
+
+
+@pytest.mark.parametrize("make", [json_schema, action_schema, observation_schema, state_schema])
+def test_what_cannot_be_read_has_no_schema(make: Any) -> None:
+    """A class that has no reader has no schema, for the same reason."""
+    with pytest.raises(TypeError, match=r"^a field of type Decimal has no JSON form"):
+        make(model(Decimal))
+    with pytest.raises(
+        TypeError, match=r"int'> is not an attrs class; decorate it with attrs.define$"
+    ):
+        make(int)
+
+
+def test_action_may_carry_metadata() -> None:
+    """An action's schema allows the wire's metadata, unless the class has such a field itself."""
+    schema = action_schema(Card)
+    assert list(schema["properties"]) == ["rank", "metadata"]
+    assert schema["required"] == ["rank"]
+    own = attrs.make_class("Own", {"metadata": field(type=int)})
+    assert action_schema(own)["properties"]["metadata"] == {"title": "Metadata", "type": "integer"}
+
+
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [
+        ({"rank": 1}, True),
+        ({"rank": 1, "metadata": {"a": [None]}}, True),
+        ({"rank": 1, "metadata": []}, False),
+        ({"rank": 1, "other": {}}, False),
+    ],
+)
+def test_action_schema_says_what_the_service_does(value: Any, valid: bool) -> None:
+    """The published schema of an action agrees with how a contract reads it."""
+    contract = Contract(Card, Observation, State)
+    assert Draft202012Validator(contract.schemas()["action"]).is_valid(value) is valid
+    if valid:
+        assert contract.read_action(dict(value)) == Card(1)
+    else:
+        with pytest.raises(InvalidRequest):
+            contract.read_action(dict(value))
+
+
+def test_observation_has_reward_and_end() -> None:
+    """An observation's schema has the shared fields beside its own, all described."""
+
+    @define
+    class Board(Observation):
+        cells: list[int]
+
+    schema = observation_schema(Board)
+    assert set(schema["properties"]) == {"cells", "done", "reward", "metadata"}
+    assert schema["required"] == ["cells"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["reward"] == {
+        "title": "Reward",
+        "description": "Reward of the last action",
+        "anyOf": [{"type": "number"}, {"type": "null"}],
+        "default": None,
+    }
+
+
+def test_state_allows_further_fields() -> None:
+    """A state's schema allows what its class does not declare, and is silent about `extra`."""
+
+    @define
+    class Match(State):
+        score: int = 0
+
+    schema = state_schema(Match)
+    assert set(schema["properties"]) == {"episode_id", "step_count", "score"}
+    assert schema["additionalProperties"] is True
+    check = Draft202012Validator(schema)
+    for value in ({"score": 1, "extra": 3, "z": []}, {"score": "a"}):
+        read = make_reader(Match)
+        if check.is_valid(value):
+            assert read(value).extra == {"extra": 3, "z": []}
+        else:
+            with pytest.raises(InvalidRequest, match=r"\$\.score: expected int, got string$"):
+                read(value)
+
+
+def test_schemas_are_the_callers_own() -> None:
+    """A schema may be changed without changing the next one."""
+    action_schema(Card)["properties"].clear()
+    json_schema(Card)["properties"]["rank"]["type"] = "string"
+    assert json_schema(Card)["properties"] == {"rank": {"title": "Rank", "type": "integer"}}

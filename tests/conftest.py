@@ -1,0 +1,141 @@
+"""What every test may use: conditions to wait for, a running service, and a watch on the loop."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import pytest
+from aiohttp import web
+from attrs import frozen
+
+from aioenv.service import SERVICE, Server, Service, Settings, create_app
+from tests.environments import Census, Heard, Tally, Word
+
+__all__ = ["Serve", "Served", "eventually"]
+
+#: How long anything may take here before it counts as hung. No test depends on it being met.
+DEADLINE_S = 20.0
+
+
+async def eventually(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until a condition holds; fail the test if it does not in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DEADLINE_S
+    while not condition():
+        assert loop.time() < deadline, f"it never came true: {what or condition}"
+        await asyncio.sleep(0.002)
+
+
+class LoopErrors(logging.Handler):
+    """Keeps what loops, servers and doors of this process report because nobody handled it."""
+
+    LOGGERS = ("asyncio", "aiohttp.server", "aioenv.pulse", "aioenv.service.socket")
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_heap() -> None:
+    """Leave what the imports made out of each test's collection, which makes that cheap."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def loop_errors() -> Iterator[LoopErrors]:
+    """Fail the test that leaves an exception to the event loop, in whichever thread it runs.
+
+    Without a handler of its own a loop reports to the logger ``asyncio``. Exceptions that nobody
+    retrieved are reported when their futures are collected, hence the collection.
+    """
+    errors = LoopErrors()
+    loggers = [logging.getLogger(name) for name in errors.LOGGERS]
+    for logger in loggers:
+        logger.addHandler(errors)
+    yield errors
+    gc.collect()
+    for logger in loggers:
+        logger.removeHandler(errors)
+    formatter = logging.Formatter()
+    assert not errors.records, "\n".join(map(formatter.format, errors.records))
+
+
+@pytest.fixture
+async def census() -> AsyncIterator[Census]:
+    """Count the test's environments; in the end each was closed once, and nothing odd happened."""
+    census = Census()
+    yield census
+    census.open_gate()
+    await eventually(lambda: not census.alive, f"every environment is closed: {census.alive}")
+    assert census.faults == []
+    assert census.closed == census.made
+
+
+@frozen
+class Served:
+    """An environment that is being served over real sockets."""
+
+    url: str
+    app: web.Application
+    service: Service
+    server: Server
+
+    @property
+    def ws_url(self) -> str:
+        """The address of its WebSocket."""
+        return f"ws{self.url.removeprefix('http')}/ws"
+
+
+class Serve(Protocol):
+    """The `serve` fixture."""
+
+    async def __call__(
+        self,
+        environment: Any,
+        *,
+        action: type[Any] = ...,
+        observation: type[Any] = ...,
+        state: type[Any] = ...,
+        **settings: Any,
+    ) -> Served:
+        """Serve an environment until the test ends."""
+
+
+@pytest.fixture
+async def serve(census: Census) -> AsyncIterator[Serve]:
+    """Serve environments on free ports; all stop with the test, and no slot stays in use."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            environment: Any,
+            *,
+            action: type[Any] = Word,
+            observation: type[Any] = Heard,
+            state: type[Any] = Tally,
+            **settings: Any,
+        ) -> Served:
+            app = create_app(
+                environment, action, observation, state=state, settings=Settings(**settings)
+            )
+            server = Server(app, "127.0.0.1", 0)
+            url = await server.start()
+            stack.push_async_callback(_stop, server, app[SERVICE])
+            return Served(url, app, app[SERVICE], server)
+
+        yield start
+        census.open_gate()
+
+
+async def _stop(server: Server, service: Service) -> None:
+    await server.stop()
+    await eventually(
+        lambda: not service.pool.statistics().active, f"every slot is back: {service}"
+    )

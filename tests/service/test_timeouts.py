@@ -1,0 +1,451 @@
+"""Time limits: of steps, of silence, of making and of closing; and the calls that outlast them."""
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+import pytest
+
+from aioenv.service import EnvironmentMetadata
+from tests.conftest import Serve, Served, eventually
+from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, World, populate
+from tests.service.conftest import Connect, OpenRaw, Talk
+
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+
+HANG = {"type": "step", "data": {"text": "hang"}}
+SHORT_S = 0.05
+
+
+def active(served: Served) -> int:
+    """Return how many slots are in use."""
+    return served.service.pool.statistics().active
+
+
+async def abandon(talk: Talk, census: Census) -> None:
+    """Leave in the middle of a step."""
+    hanging = census.hanging
+    await talk.tell(HANG)
+    await eventually(lambda: census.hanging > hanging)
+    await talk.socket.close()
+
+
+# Steps
+
+
+@pytest.mark.parametrize("operation", ["reset", "step"])
+async def test_an_async_call_that_takes_too_long_is_cancelled(
+    serve: Serve, connect: Connect, census: Census, operation: str
+) -> None:
+    """The client is told the limit, and the session goes on at once."""
+    served = await serve(populate(census, AsyncWorld), step_timeout_s=SHORT_S)
+    talk = await connect(served)
+    error = await talk.refused({"type": operation, "data": {"text": "hang"}}
+                               if operation == "step"
+                               else {"type": operation, "data": {"do": "hang"}})
+    message = f"{operation} took longer than {SHORT_S:g} s"
+    assert error == {"message": message, "code": "EXECUTION_TIMEOUT"}
+    assert (census.hanging, census.cancelled) == (0, 1)
+    await talk.echoes()
+
+
+async def test_a_time_out_of_the_environment_s_own_is_its_failure(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """What raises TimeoutError by itself is not taken for our limit."""
+
+    class Impatient(AsyncWorld):
+        async def step(self, action: Any) -> Any:
+            async with asyncio.timeout(0.001):
+                await self.census.hang()
+
+    talk = await connect(await serve(populate(census, Impatient), step_timeout_s=60))
+    error = await talk.refused(HANG)
+    assert error == {"message": "TimeoutError", "code": "EXECUTION_ERROR"}
+
+
+async def test_an_error_while_a_call_is_cancelled_is_told(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A step that fails as its time is up fails in its own words."""
+
+    class Clumsy(AsyncWorld):
+        async def step(self, action: Any) -> Any:
+            try:
+                await self.census.hang()
+            finally:
+                raise RuntimeError("it stumbled")
+
+    talk = await connect(await serve(populate(census, Clumsy), step_timeout_s=SHORT_S))
+    error = await talk.refused(HANG)
+    assert error == {"message": "it stumbled", "code": "EXECUTION_ERROR"}
+
+
+async def test_a_plain_step_that_takes_too_long_runs_to_its_end(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """The client is told in time; what it asks next waits for the step, and never overlaps it."""
+    served = await serve(populate(census, PlainWorld), step_timeout_s=SHORT_S)
+    talk = await connect(served)
+    assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
+    assert census.hanging == 1
+    assert (await talk.refused({"type": "reset"}))["code"] == "EXECUTION_TIMEOUT"
+    census.open_gate()
+    await eventually(lambda: not census.hanging)
+    state = (await talk.ask({"type": "state"}))["data"]
+    assert state["heard"] == ["hang"]
+    await talk.echoes()
+
+
+async def test_state_waits_for_a_plain_step_within_the_time_of_a_step(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """State behind a call that hangs is refused in time too."""
+    served = await serve(populate(census, PlainWorld), step_timeout_s=SHORT_S)
+    talk = await connect(served)
+    await talk.refused(HANG)
+    assert await talk.refused({"type": "state"}) == {
+        "message": f"an earlier call still runs in it, after another {SHORT_S:g} s",
+        "code": "EXECUTION_TIMEOUT",
+    }
+
+
+async def test_what_an_abandoned_step_raises_is_nobody_s_surprise(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A late failure is not reported to the event loop as never retrieved."""
+    served = await serve(populate(census, PlainWorld), step_timeout_s=1.0)
+    talk = await connect(served)
+    step = {"type": "step", "data": {"text": "hang, then raise"}}
+    assert (await talk.refused(step))["code"] == "EXECUTION_TIMEOUT"
+    await talk.tell({"type": "state"})
+    await eventually(lambda: census.hanging)
+    census.open_gate()
+    assert (await talk.hear())["type"] == "state"
+
+
+@pytest.mark.parametrize("operation", ["reset", "state", "step", "close"])
+async def test_a_mixed_environment_is_never_called_twice_at_a_time(
+    serve: Serve, connect: Connect, census: Census, operation: str
+) -> None:
+    """A coroutine waits for a plain step that outlasted its time, as a plain method does."""
+    served = await serve(populate(census, MixedWorld), step_timeout_s=1.0)
+    talk = await connect(served)
+    assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
+    data = {"data": {"text": "next"}} if operation == "step" else {}
+    await talk.tell({"type": operation, **data})
+    if operation != "close":
+        await talk.tell({"type": "state"})
+    await asyncio.sleep(0)
+    census.open_gate()  # the census notes two calls at a time
+    if operation == "close":
+        assert await talk.ended() == 1000
+    else:
+        await talk.hear()
+        assert (await talk.hear())["type"] == "state"
+
+
+# Calls that outlast their sessions
+
+
+async def test_an_abandoned_plain_step_leaves_the_pool_s_count(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """Its slot is free while it still runs, it is counted as a straggler, and closed at its end."""
+    served = await serve(populate(census, PlainWorld), max_concurrent_envs=1)
+    await abandon(await connect(served), census)
+    await eventually(lambda: active(served) == 0)
+    assert (census.hanging, served.service.workers.stragglers) == (1, 1)
+    await (await connect(served)).echoes()
+    assert len(census.alive) == 2
+    census.open_gate()
+    await eventually(lambda: served.service.workers.stragglers == 0)
+    await eventually(lambda: census.closed == 1)
+
+
+async def test_stragglers_are_bounded(serve: Serve, connect: Connect, census: Census) -> None:
+    """Beyond the bound an abandoned step keeps its slot, so that hanging cannot spread."""
+    served = await serve(populate(census, PlainWorld), max_concurrent_envs=2, max_stragglers=1)
+    first, second = await connect(served), await connect(served)
+    await abandon(first, census)
+    await eventually(lambda: active(served) == 1)
+    await abandon(second, census)
+    third = await connect(served)
+    await third.echoes()
+    refused = await connect(served)
+    assert (await refused.hear())["data"]["active_sessions"] == 2
+    assert served.service.workers.stragglers == 1
+    census.open_gate()
+    await eventually(lambda: active(served) == 1)
+    await third.echoes()
+
+
+async def test_an_abandoned_async_step_is_no_straggler(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A coroutine is cancelled, so that nothing is left of it."""
+    served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1)
+    await abandon(await connect(served), census)
+    await eventually(lambda: active(served) == 0)
+    assert (census.hanging, served.service.workers.stragglers) == (0, 0)
+
+
+async def test_stragglers_starve_nobody(serve: Serve, connect: Connect, census: Census) -> None:
+    """They have threads of their own on top of those that all sessions share."""
+    served = await serve(populate(census, PlainWorld), worker_threads=1, max_stragglers=2)
+    for _ in range(2):
+        await abandon(await connect(served), census)
+    await eventually(lambda: served.service.workers.stragglers == 2)
+    await (await connect(served)).echoes()
+
+
+# Silence
+
+
+class Beats:
+    """Counts the beats of a service's pulse."""
+
+    def __init__(self, served: Served) -> None:
+        self.count = 0
+        served.service.pulse.add(self)
+
+    def beat(self, now: float) -> None:
+        self.count += 1
+
+
+async def test_an_idle_session_is_closed(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
+    """After the limit the client is told so with 1008, although it answers pings."""
+    served = await serve(
+        populate(census, AsyncWorld), idle_timeout_s=0.2, heartbeat_s=0.1, max_concurrent_envs=1
+    )
+    talk = await connect(served)
+    await talk.echoes()
+    message = await talk.socket.receive(20)
+    assert (message.data, message.extra) == (1008, "nothing was asked for 0.2 s")
+    await eventually(lambda: active(served) == 0)
+
+
+async def test_a_busy_session_is_not_idle(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A long step is no silence; the limit counts from its answer."""
+    served = await serve(populate(census, AsyncWorld), idle_timeout_s=0.5, heartbeat_s=0.1)
+    busy, idle = await connect(served), await connect(served)
+    await idle.echoes()
+    await busy.tell(HANG)
+    waiting = asyncio.create_task(busy.hear())  # reading, it answers pings
+    assert await idle.ended() == 1008
+    census.open_gate()
+    assert (await waiting)["type"] == "observation"
+    beats = Beats(served)
+    await eventually(lambda: beats.count >= 2)
+    served.service.pulse.discard(beats)
+    await busy.echoes()
+
+
+async def test_a_wait_in_the_queue_is_not_idleness(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """The limit counts from the moment when the session is there."""
+    served = await serve(
+        populate(census, AsyncWorld), idle_timeout_s=0.5, heartbeat_s=0.1, max_concurrent_envs=1
+    )
+    first = await connect(served)
+    second = await connect(served, "?wait_s=60")
+    reading = asyncio.create_task(second.hear())
+    assert await first.ended() == 1008
+    await eventually(lambda: census.made == 2)
+    beats = Beats(served)
+    await eventually(lambda: beats.count >= 2)
+    served.service.pulse.discard(beats)
+    await second.tell({"type": "state"})
+    assert (await reading)["type"] == "state"
+
+
+# Making
+
+
+async def test_a_constructor_that_takes_too_long_is_given_up(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """The client is told, the slot comes back, and what is made in the end is closed."""
+    served = await serve(
+        populate(census, PlainWorld, on_make="hang"),
+        step_timeout_s=SHORT_S,
+        close_timeout_s=SHORT_S,
+        max_concurrent_envs=1,
+    )
+    talk = await connect(served)
+    assert (await talk.hear())["data"] == {
+        "message": f"PlainWorld cannot be made: it took longer than {SHORT_S:g} s",
+        "code": "FACTORY_ERROR",
+    }
+    assert await talk.ended() == 1011
+    await eventually(lambda: active(served) == 0)
+    assert (census.hanging, served.service.workers.stragglers) == (1, 1)
+    census.open_gate()
+    await eventually(lambda: census.closed == 1)
+
+
+async def test_a_client_that_leaves_while_its_environment_is_made_loses_no_slot(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """What the constructor makes after all is closed, once."""
+    served = await serve(populate(census, PlainWorld, on_make="hang"), max_concurrent_envs=1)
+    talk = await connect(served)
+    await eventually(lambda: census.hanging)
+    await talk.socket.close()
+    census.open_gate()
+    await eventually(lambda: census.closed == 1)
+    await eventually(lambda: active(served) == 0)
+
+
+async def test_an_async_factory_is_cancelled_when_its_client_leaves(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """Nobody waits for it, and its slot is free."""
+
+    async def factory() -> World:
+        await census.hang()
+        raise AssertionError("it was not cancelled")
+
+    served = await serve(factory, max_concurrent_envs=1)
+    talk = await connect(served)
+    await eventually(lambda: census.hanging)
+    await talk.socket.close()
+    await eventually(lambda: active(served) == 0)
+    assert census.cancelled == 1
+
+
+@pytest.mark.parametrize("on_close", ["raise", "exit", "hang"])
+async def test_what_was_made_in_vain_may_fail_to_close(
+    serve: Serve, connect: Connect, census: Census, on_close: str
+) -> None:
+    """Not even then is the slot lost."""
+    environment = populate(census, PlainWorld, on_close=on_close)
+
+    async def factory() -> World:
+        world = environment()
+        try:
+            await census.hang()
+        except asyncio.CancelledError:
+            return world  # it defies its cancellation
+        raise AssertionError("it was not cancelled")
+
+    served = await serve(factory, max_concurrent_envs=1, close_timeout_s=SHORT_S)
+    talk = await connect(served)
+    await eventually(lambda: census.hanging)
+    await talk.socket.close()
+    await eventually(lambda: active(served) == 0)
+    assert census.closed == 1
+
+
+# Closing
+
+
+@pytest.mark.parametrize("world", [AsyncWorld, PlainWorld])
+@pytest.mark.parametrize("on_close", ["raise", "exit", "cancel"])
+async def test_a_close_that_fails_is_logged_and_frees_the_slot(
+    serve: Serve,
+    connect: Connect,
+    census: Census,
+    caplog: pytest.LogCaptureFixture,
+    world: type[World],
+    on_close: str,
+) -> None:
+    """What ``close`` raises is the author's to read, and nobody else's."""
+    served = await serve(populate(census, world, on_close=on_close), max_concurrent_envs=1)
+    talk = await connect(served)
+    await talk.echoes()
+    with caplog.at_level(logging.ERROR, "aioenv.service.session"):
+        await talk.tell({"type": "close"})
+        assert await talk.ended() == 1000
+    assert active(served) == 0
+    assert "close() of" in caplog.text
+
+
+async def test_an_async_close_that_hangs_is_cancelled(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """After the time for closing it is stopped, so that it neither holds a slot nor straggles."""
+    served = await serve(
+        populate(census, AsyncWorld, on_close="hang"),
+        max_concurrent_envs=1,
+        close_timeout_s=SHORT_S,
+        max_stragglers=0,
+    )
+    for count in (1, 2):
+        talk = await connect(served, "?wait_s=60")
+        await talk.echoes()
+        await talk.socket.close()
+        await eventually(lambda: active(served) == 0)
+        assert (census.cancelled, census.hanging) == (count, 0)
+
+
+async def test_a_plain_close_that_hangs_leaves_the_pool_s_count(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """It becomes a straggler after the time for closing."""
+    served = await serve(
+        populate(census, PlainWorld, on_close="hang"),
+        max_concurrent_envs=1,
+        close_timeout_s=SHORT_S,
+        max_stragglers=1,
+    )
+    await (await connect(served)).socket.close()
+    await eventually(lambda: active(served) == 0)
+    assert (census.hanging, served.service.workers.stragglers) == (1, 1)
+    await (await connect(served)).socket.close()
+    await eventually(lambda: census.hanging == 2)
+    census.open_gate()
+    await eventually(lambda: active(served) == 0)
+
+
+async def test_a_session_may_end_while_its_environment_is_closed_already(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """Two ends at a time, the client's and the service's, close it once."""
+    served = await serve(populate(census, AsyncWorld, on_close="hang"))
+    talk = await connect(served)
+    await talk.echoes()
+    await talk.socket.close()
+    await eventually(lambda: census.hanging)
+    stopping = asyncio.create_task(served.server.stop())
+    await asyncio.sleep(0)
+    census.open_gate()
+    await stopping
+    assert census.closed == 1
+
+
+async def test_an_unchanged_close_is_no_work(serve: Serve, connect: Connect) -> None:
+    """An environment without a ``close`` of its own gives its slot back at once."""
+
+    class Careless(AsyncWorld):
+        close = World.close  # type: ignore[assignment]
+
+    census = Census()
+    served = await serve(populate(census, Careless), max_concurrent_envs=1)
+    talk = await connect(served)
+    await talk.echoes()
+    await talk.tell({"type": "close"})
+    assert await talk.ended() == 1000
+    assert active(served) == 0
+
+
+async def test_a_bound_argument_does_not_change_where_an_environment_is_made(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A partial of a class is treated as the class: on the loop if its methods are coroutines."""
+
+    class Configured(AsyncWorld):
+        def __init__(self, level: int) -> None:
+            asyncio.get_running_loop()
+            super().__init__()
+            self.level = level
+
+    served = await serve(partial(populate(census, Configured), level=3))
+    await (await connect(served)).echoes()
+    assert isinstance(served.service.metadata(), EnvironmentMetadata)
