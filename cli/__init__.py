@@ -1,0 +1,5 @@
+"""aioenv.cli: the command line."""
+
+from aioenv.cli.command import main
+
+__all__ = ["main"]

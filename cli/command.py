@@ -1,0 +1,54 @@
+"""The command ``aioenv``: its subcommands, and the one place where errors become lines."""
+
+from collections.abc import Sequence
+
+import click
+
+from aioenv import __version__
+from aioenv.cli.errors import Diagnosis, debug_option, report_error
+from aioenv.cli.rollout import rollout
+from aioenv.cli.serve import serve
+
+__all__ = ["aioenv", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments; by default the program's own.
+
+    Returns:
+        The exit code: 0 for success, 1 where the command or one of its episodes failed, 2 for
+        wrong usage, 130 for Ctrl-C.
+    """
+    diagnosis = Diagnosis()
+    try:
+        code = aioenv.main(
+            None if argv is None else list(argv),
+            prog_name="aioenv",
+            standalone_mode=False,
+            obj=diagnosis,
+        )
+    except Exception as error:
+        return report_error(error, diagnosis)
+    return code or 0
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 Ctrl-C.
+Examples:
+  aioenv serve                       serve the environment of this folder
+  aioenv rollout --episodes 256      play 256 episodes of Echo
+""",
+)
+@click.version_option(__version__)
+@debug_option
+def aioenv() -> None:
+    """Serve OpenEnv environments, and play them."""
+
+
+aioenv.add_command(serve)
+aioenv.add_command(rollout)

@@ -1,0 +1,76 @@
+"""Errors: what a user is told, in one line with the way out; a traceback only with ``--debug``."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from attrs import define
+
+from aioenv import AioEnvError
+
+__all__ = ["CommandFailed", "Diagnosis", "debug_option", "report_error"]
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+class CommandFailed(click.ClickException):
+    """A command cannot go on; its sentence says why, and what to do. Exit code 1."""
+
+
+@define
+class Diagnosis:
+    """How much a user wants to know; one for each call of the command line.
+
+    Attributes:
+        is_debug: whether ``--debug`` was given.
+    """
+
+    is_debug: bool = False
+
+
+def debug_option(command: CommandT) -> CommandT:
+    """Give a command the option ``--debug``; it may stand before or after a subcommand."""
+
+    def switch_on(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(Diagnosis).is_debug = True
+            logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+            logging.getLogger("aioenv").setLevel(logging.DEBUG)
+
+    option = click.option(
+        "--debug",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=switch_on,
+        help="Log everything; show the traceback of an error.",
+    )
+    return option(command)
+
+
+def report_error(error: BaseException, diagnosis: Diagnosis) -> int:
+    """Tell of an error on standard error.
+
+    Returns:
+        The exit code.
+    """
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if diagnosis.is_debug:
+        traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, AioEnvError):
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    hint = "" if diagnosis.is_debug else "; --debug shows where"
+    click.echo(f"Error: unexpected {type(error).__name__}: {error}{hint}", err=True)
+    return 1

@@ -1,0 +1,72 @@
+"""The progress: a live line on a terminal, nothing anywhere else."""
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aioenv.client import Rollout
+
+__all__ = ["live_progress"]
+
+_INTERVAL_S = 0.2
+_RATE_OVER = 10  # intervals
+
+
+@asynccontextmanager
+async def live_progress(run: Rollout[Any, Any]) -> AsyncIterator[None]:
+    """Show how a rollout comes along, as long as the context lasts, if anybody can see it."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=12),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} episodes"),
+        TextColumn("{task.fields[rate]:,.0f} steps/s", style="cyan"),
+        TextColumn("{task.fields[sessions]:,} sessions open", style="green"),
+        TextColumn("{task.fields[failed]}", style="red"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+    ) as progress:
+        ticker = asyncio.create_task(_tick(run, progress))
+        try:
+            yield
+        finally:
+            ticker.cancel()
+            await asyncio.wait([ticker])
+
+
+async def _tick(run: Rollout[Any, Any], progress: Any) -> None:
+    """Refresh the line until cancelled, and once more then."""
+    total = run.statistics().episodes
+    task = progress.add_task("", total=total, rate=0.0, sessions=0, failed="")
+    seen: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER)
+
+    def refresh() -> None:
+        figures = run.statistics()
+        seen.append((time.monotonic(), figures.steps))
+        (since, before), (now, steps) = seen[0], seen[-1]
+        progress.update(
+            task,
+            completed=figures.ended,
+            rate=(steps - before) / (now - since) if now > since else 0.0,
+            sessions=figures.sessions,
+            failed=f"{figures.failed:,} failed" if figures.failed else "",
+        )
+        progress.refresh()
+
+    try:
+        while True:
+            refresh()
+            await asyncio.sleep(_INTERVAL_S)
+    finally:
+        refresh()

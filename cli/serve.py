@@ -1,0 +1,133 @@
+"""``aioenv serve``: an environment as a service, until SIGTERM or Ctrl-C."""
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from aioenv.cli.errors import CommandFailed, debug_option
+from aioenv.cli.targets import Target, load_application
+from aioenv.service import SERVICE, Settings
+from aioenv.service import serve as run_service
+
+__all__ = ["serve"]
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+def texts(value: str) -> tuple[str, ...]:
+    """Read texts that are separated by commas; click shows this function's name."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_TYPES: dict[Any, Any] = {
+    int: click.INT,
+    float: click.FLOAT,
+    str: click.STRING,
+    str | None: click.STRING,
+    Path | None: click.Path(exists=True, dir_okay=False, path_type=Path),
+    tuple[str, ...]: texts,
+}
+
+
+def _option(attribute: "attrs.Attribute[Any]") -> Callable[[CommandT], CommandT]:
+    """Make the option of one setting."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value is not None and attribute.validator is not None:
+            try:
+                attribute.validator(Settings, attribute, value)
+            except ValueError as error:
+                raise click.BadParameter(str(error)) from None
+        return value
+
+    notes = [f"env: {attribute.metadata['variable']}"]
+    if attribute.default not in (None, ()):
+        is_number = isinstance(attribute.default, int | float)
+        notes.append(f"default: {format(attribute.default, 'g' if is_number else '')}")
+    return click.option(
+        f"--{attribute.name.replace('_', '-')}",
+        attribute.name,
+        type=_TYPES[attribute.type],
+        callback=check,
+        help=f"{attribute.metadata['help']}.  [{'; '.join(notes)}]",
+    )
+
+
+def _setting_options(command: CommandT) -> CommandT:
+    """Give a command one option for each setting of a service."""
+    for attribute in reversed(attrs.fields(Settings)):
+        command = _option(attribute)(command)
+    return command
+
+
+@click.command(
+    epilog="""\b
+A port is taken from the command line, else from AIOENV_PORT, else from the
+manifest. SIGTERM and Ctrl-C let live sessions go on for the grace; the second
+of them ends at once.
+\b
+Exit codes: 0 stopped, 1 it cannot be served, 2 wrong usage, 130 ended at once.
+Examples:
+  aioenv serve                            the environment of this folder
+  aioenv serve echo_env.app:app --port 0  Echo, on a free port
+  aioenv serve envs/chess --host 0.0.0.0 --max-concurrent-envs 512
+""",
+)
+@click.argument("target", default=".")
+@_setting_options
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What to log to standard error.",
+)
+@debug_option
+def serve(target: str, log_level: str, **options: Any) -> None:
+    """Serve an environment.
+
+    TARGET is an application, as module:attribute, or a folder with an openenv.yaml that names one;
+    by default the current folder. An option outdoes an environment variable, which outdoes the
+    default.
+    """
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    loaded = load_application(target)
+    service = loaded.app[SERVICE]
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = attrs.evolve(_settings_of(loaded), **given)
+    service.configure(settings)
+    try:
+        run_service(loaded.app, announce=click.echo)
+    except (OSError, OverflowError) as error:
+        raise CommandFailed(_cannot_listen(settings, error)) from error
+
+
+def _settings_of(target: Target) -> Settings:
+    """Return an application's settings; its manifest's port comes in place of the default."""
+    settings = target.app[SERVICE].settings
+    is_default = settings.port == attrs.fields(Settings).port.default
+    if target.port is None or not is_default or os.environ.get("AIOENV_PORT"):
+        return settings
+    return attrs.evolve(settings, port=target.port)
+
+
+def _cannot_listen(settings: Settings, error: Exception) -> str:
+    address = f"{settings.host}, port {settings.port}"
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return (
+                f"{address} is in use already; choose another port with --port, or 0 for a free one"
+            )
+        case errno.EACCES:
+            return f"{address} may not be used by you; choose a --port from 1024 upwards"
+        case errno.EADDRNOTAVAIL:
+            return f"{settings.host} is no address of this machine; choose another --host"
+    return f"cannot listen on {address}: {error}"

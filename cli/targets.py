@@ -1,0 +1,160 @@
+"""Targets: from what a user names to what it names, with a clear word where there is nothing."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from attrs import frozen
+
+from aioenv.cli.errors import CommandFailed
+from aioenv.service import SERVICE, Environment
+
+__all__ = ["Target", "load_application", "load_attribute", "load_policy"]
+
+MANIFEST = "openenv.yaml"
+
+
+@frozen
+class Target:
+    """What is to be served.
+
+    Attributes:
+        app: the application.
+        port: the port that its manifest names, or ``None``.
+    """
+
+    app: web.Application
+    port: int | None = None
+
+
+def load_application(target: str) -> Target:
+    """Load an application.
+
+    Args:
+        target: ``module:attribute``, or a folder with an ``openenv.yaml`` that names one.
+
+    Raises:
+        CommandFailed: it cannot be found or loaded, or is no application.
+    """
+    folder = Path(target)
+    if folder.is_dir():
+        reference, port = _read_manifest(folder)
+        return Target(_application(load_attribute(reference, folder), reference), port)
+    if ":" not in target:
+        raise CommandFailed(
+            f"{target!r} is neither a folder nor module:attribute, such as echo_env.app:app"
+        )
+    return Target(_application(load_attribute(target, Path()), target))
+
+
+def load_policy(reference: str) -> Callable[..., Any]:
+    """Load a policy by ``module:function``.
+
+    Raises:
+        CommandFailed: it cannot be found or loaded, or cannot be called.
+    """
+    policy = load_attribute(reference, Path())
+    if not callable(policy):
+        raise CommandFailed(
+            f"{reference} is {_kind(policy)}, not a policy; that is a function of a result and an "
+            "episode that returns an action"
+        )
+    return policy  # type: ignore[no-any-return]
+
+
+def load_attribute(reference: str, folder: Path) -> Any:
+    """Import a module and return one of its attributes.
+
+    Args:
+        reference: ``module:attribute``; the attribute may have dots.
+        folder: where to look for the module first.
+
+    Raises:
+        CommandFailed: the module is missing or cannot be imported, or has no such attribute.
+    """
+    module_name, _, attribute = reference.partition(":")
+    if not module_name or not attribute:
+        raise CommandFailed(f"{reference!r} is not module:attribute, such as echo_env.app:app")
+    value = _import(module_name, folder)
+    for name in attribute.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError as error:
+            near = difflib.get_close_matches(name, dir(value), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise CommandFailed(f"{module_name} has no {attribute!r}{hint}") from error
+    return value
+
+
+def _import(module_name: str, folder: Path) -> Any:
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise CommandFailed(
+                f"there is no module {error.name!r}, neither in {place} nor on Python's path"
+            ) from error
+        raise CommandFailed(
+            f"{module_name} cannot be imported: {error}; is it installed?"
+        ) from error
+    except Exception as error:
+        raise CommandFailed(
+            f"{module_name} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _application(value: Any, reference: str) -> web.Application:
+    """Check that a value is an application that `aioenv serve` can serve."""
+    if isinstance(value, web.Application) and SERVICE in value:
+        return value
+    kind = "an environment" if _is_environment(value) else _kind(value)
+    raise CommandFailed(
+        f"{reference} is {kind}, not an application that aioenv.service.create_app() returned"
+    )
+
+
+def _is_environment(value: Any) -> bool:
+    return isinstance(value, Environment) or (
+        isinstance(value, type) and issubclass(value, Environment)
+    )
+
+
+def _kind(value: Any) -> str:
+    return (
+        f"the class {value.__name__}"
+        if isinstance(value, type)
+        else f"of type {type(value).__name__}"
+    )
+
+
+# The manifest
+
+
+def _read_manifest(folder: Path) -> tuple[str, int | None]:
+    """Return what a folder's manifest names as its application and port."""
+    import yaml
+
+    path = folder / MANIFEST
+    try:
+        manifest = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"there is no {MANIFEST} in {folder.resolve()}; name a folder that has one, or an "
+            "application, such as: aioenv serve echo_env.app:app"
+        ) from None
+    except (OSError, yaml.YAMLError) as error:
+        words = " ".join(str(error).split())
+        raise CommandFailed(f"{path} cannot be read: {words}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("app"), str):
+        raise CommandFailed(f"{path} does not name its application; add: app: module:attribute")
+    port = manifest.get("port")
+    if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
+        raise CommandFailed(f"{path} names the port {port!r}, which is no number up to 65535")
+    return manifest["app"], port
