@@ -11,7 +11,7 @@ import attrs
 
 from aioenv.converter import make_reader, make_writer
 from aioenv.errors import EnvironmentFailed, InvalidRequest, ProtocolViolation
-from aioenv.messages import write_reply
+from aioenv.jsontext import dumps
 from aioenv.models import Observation, State, StepResult
 from aioenv.schema import action_schema, observation_schema, state_schema
 
@@ -120,14 +120,14 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
             EnvironmentFailed: something in it has no JSON form.
         """
         try:
-            return write_reply("observation", self.observation_data(observation))
+            return dumps({"type": "observation", "data": self.observation_data(observation)})
         except (TypeError, ValueError) as error:
             raise _unwritable("observation", error) from error
 
     def write_state(self, state: StateT) -> bytes:
         """Write the reply to a state request; raises as `write_observation` does."""
         try:
-            return write_reply("state", self.state_data(state))
+            return dumps({"type": "state", "data": self.state_data(state)})
         except (TypeError, ValueError) as error:
             raise _unwritable("state", error) from error
 

@@ -69,7 +69,7 @@ def make_reader(cls: type[T]) -> Reader[T]:
         raise explain(value)
 
     # A state is never flat: on the wire, `extra` is one more field that it does not declare.
-    return read if is_state(cls) else make_flat_reader(cls, read)
+    return read if is_state(cls) else make_flat_reader(cls, read)  # type: ignore[arg-type]
 
 
 def make_writer(cls: type[T], *, omit: frozenset[str] = frozenset()) -> Writer[T]:

@@ -6,7 +6,7 @@ OpenEnv's (its 0.10 server and client), so that either side may be one of theirs
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from attrs import field, frozen
 
@@ -21,46 +21,12 @@ from aioenv.errors import (
 from aioenv.jsontext import dumps, loads
 
 __all__ = [
-    "CloseRequest",
     "ErrorReply",
-    "Request",
-    "ResetRequest",
-    "StateRequest",
-    "StepRequest",
     "error_reply",
     "read_reply",
     "read_request",
-    "write_reply",
     "write_request",
-    "write_step",
 ]
-
-
-@frozen
-class ResetRequest:
-    """Begin an episode. `data` holds the seed, the episode's id and further options."""
-
-    data: dict[str, Any] = field(factory=dict)
-
-
-@frozen
-class StepRequest:
-    """Take an action. `data` is the action's fields."""
-
-    data: dict[str, Any]
-
-
-@frozen
-class StateRequest:
-    """Tell where the episode stands."""
-
-
-@frozen
-class CloseRequest:
-    """End the session. There is no reply but the closing of the connection."""
-
-
-Request: TypeAlias = ResetRequest | StepRequest | StateRequest | CloseRequest
 
 
 @frozen
@@ -117,11 +83,15 @@ def error_reply(error: AioEnvError) -> ErrorReply:
             return ErrorReply("SESSION_ERROR", str(error))
 
 
-def read_request(frame: bytes | str) -> Request:
+def read_request(frame: bytes | str) -> tuple[str, dict[str, Any]]:
     """Read a client's frame.
 
     Args:
         frame: the text of one frame.
+
+    Returns:
+        The request's type and its data: ``step`` with the action's fields; ``reset`` with the
+        seed, the episode's id and further options; ``state`` and ``close`` with nothing.
 
     Raises:
         InvalidRequest: it is no JSON (``INVALID_JSON``), of no known type (``UNKNOWN_TYPE``), or
@@ -137,12 +107,14 @@ def read_request(frame: bytes | str) -> Request:
             errors=[_fault("dict_type", [], f"expected an object, got {_kind(message)}", message)],
         )
     kind = message.get("type")
-    if kind == "step" and len(message) == 2 and message.get("data").__class__ is dict:
-        return StepRequest(message["data"])
+    if kind == "step" and len(message) == 2:
+        data = message.get("data")
+        if data.__class__ is dict:
+            return kind, data  # type: ignore[return-value]
     return _read_seldom(kind, message)
 
 
-def _read_seldom(kind: Any, message: dict[str, Any]) -> Request:
+def _read_seldom(kind: Any, message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Read any request but a well-formed step, or say what is wrong with it."""
     if kind not in ("reset", "step", "state", "close"):
         raise InvalidRequest(
@@ -155,62 +127,32 @@ def _read_seldom(kind: Any, message: dict[str, Any]) -> Request:
         _fault("extra_forbidden", [name], "this key is unknown", message[name])
         for name in sorted(message.keys() - allowed)
     ]
-    data = message.get("data", {} if kind == "reset" else None)
-    if takes_data and "data" not in message and kind != "reset":
+    data = message.get("data", {})
+    if kind == "step" and "data" not in message:
         errors.append(_fault("missing", ["data"], "this key is required", message))
     elif takes_data and data.__class__ is not dict:
         text = f"expected an object, got {_kind(data)}"
         errors.append(_fault("dict_type", ["data"], text, data))
     if errors:
         raise InvalidRequest(f"this is not a valid {kind} message", errors=errors)
-    match kind:
-        case "reset":
-            return ResetRequest(data)
-        case "state":
-            return StateRequest()
-        case _:
-            return CloseRequest()
+    return kind, data
 
 
-def write_request(request: Request) -> bytes:
+def write_request(kind: str, data: dict[str, Any] | None = None) -> bytes:
     """Write a request as the text of a frame.
+
+    Args:
+        kind: ``step``, ``reset``, ``state`` or ``close``.
+        data: what a step or a reset says.
 
     Raises:
         InvalidRequest: something in its data has no JSON form.
     """
-    if isinstance(request, StateRequest):
-        return b'{"type":"state"}'
-    if isinstance(request, CloseRequest):
-        return b'{"type":"close"}'
-    if isinstance(request, StepRequest):
-        return write_step(request.data)
-    return _write("reset", request.data)
-
-
-def write_step(data: dict[str, Any]) -> bytes:
-    """Write a step's request from the action's fields; raises as `write_request` does."""
-    return _write("step", data)
-
-
-def _write(kind: str, data: dict[str, Any]) -> bytes:
+    message = {"type": kind} if data is None else {"type": kind, "data": data}
     try:
-        return dumps({"type": kind, "data": data})
+        return dumps(message)
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"this {kind} cannot be written: {error}") from error
-
-
-def write_reply(kind: str, data: dict[str, Any]) -> bytes:
-    """Write a service's reply that is no error.
-
-    Args:
-        kind: ``observation`` or ``state``.
-        data: what it says.
-
-    Raises:
-        TypeError: something in it has no JSON form.
-        ValueError: it is nested too deeply, or contains itself.
-    """
-    return dumps({"type": kind, "data": data})
 
 
 def read_reply(frame: bytes | str, expected: str | None = None) -> dict[str, Any]:

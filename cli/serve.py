@@ -106,7 +106,7 @@ def serve(target: str, log_level: str, **options: Any) -> None:
     service.configure(settings)
     try:
         run_service(loaded.app, announce=click.echo)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise CommandFailed(_cannot_listen(settings, error)) from error
 
 
@@ -119,9 +119,9 @@ def _settings_of(target: Target) -> Settings:
     return attrs.evolve(settings, port=target.port)
 
 
-def _cannot_listen(settings: Settings, error: Exception) -> str:
+def _cannot_listen(settings: Settings, error: OSError) -> str:
     address = f"{settings.host}, port {settings.port}"
-    match getattr(error, "errno", None):
+    match error.errno:
         case errno.EADDRINUSE:
             return (
                 f"{address} is in use already; choose another port with --port, or 0 for a free one"

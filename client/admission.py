@@ -11,7 +11,7 @@ from aioenv.client.address import socket_url
 from aioenv.client.connection import Connection, ConnectionOptions
 from aioenv.client.retries import delays
 from aioenv.client.transport import Transport
-from aioenv.messages import StateRequest, read_reply, write_request
+from aioenv.messages import read_reply, write_request
 
 __all__ = ["is_refusal", "open_session"]
 
@@ -57,7 +57,7 @@ def is_refusal(error: AioEnvError) -> bool:
 
 async def _wait_admitted(connection: Connection, patience_s: float) -> None:
     """Wait for the first reply; a refused connection's is its refusal."""
-    frame = write_request(StateRequest())
+    frame = write_request("state")
     reply = await connection.request(frame, "connect", patience_s=patience_s)
     try:
         read_reply(reply)

@@ -21,8 +21,13 @@ def conjunction(one: Mapping[str, Any] | bool, other: Mapping[str, Any] | bool) 
     """
     if one is False or other is False:
         raise Contradiction("no value is allowed")
-    both: Schema = {} if one is True else dict(one)
-    for keyword, value in () if other is True else other.items():
+    one, other = ({} if schema is True else schema for schema in (one, other))
+    if _is_torn(one, other) or _is_torn(other, one):
+        raise Contradiction("'prefixItems' and 'items' are demanded apart")
+    both: Schema = {**one, **_properties(one, other)}
+    for keyword, value in other.items():
+        if keyword == "properties":
+            continue
         if keyword not in both or both[keyword] == value:
             both[keyword] = value
         elif keyword in _MERGERS:
@@ -75,31 +80,46 @@ def _choices(one: list[Any], other: list[Any]) -> list[Any]:
     ]
 
 
+def _is_torn(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one schema speaks of the first items and the other of all items."""
+    return "prefixItems" in one and "items" in other and "prefixItems" not in other
+
+
 def _is_flag(*values: Any) -> bool:
     """Whether one of the values is a boolean; in JSON it then equals no number."""
     return any(isinstance(value, bool) for value in values)
 
 
-def _properties(one: Schema, other: Schema) -> Schema:
+def _properties(one: Mapping[str, Any], other: Mapping[str, Any]) -> Schema:
+    """Return the properties of both; each must suit the other schema's rule for other names."""
+    names = dict.fromkeys([*one.get("properties", ()), *other.get("properties", ())])
+    if not names:
+        return {}
     return {
-        name: conjunction(one.get(name, True), other.get(name, True))
-        for name in dict.fromkeys([*one, *other])
+        "properties": {name: _parts(_member(one, name), _member(other, name)) for name in names}
     }
 
 
+def _member(schema: Mapping[str, Any], name: str) -> Any:
+    return schema.get("properties", {}).get(name, schema.get("additionalProperties", True))
+
+
 def _parts(one: Any, other: Any) -> Schema | bool:
-    return False if False in (one, other) else conjunction(one, other)
+    """Return the conjunction of what parts of a value must be; a part need not be there."""
+    try:
+        return conjunction(one, other)
+    except Contradiction:
+        return False
 
 
 _MERGERS: dict[str, Callable[[Any, Any], Any]] = {
     "type": _types,
     "enum": _choices,
-    "properties": _properties,
     "required": lambda one, other: [*one, *other],
     "items": _parts,
     "additionalProperties": _parts,
     "uniqueItems": lambda one, other: one or other,
-    "multipleOf": lambda one, other: math.lcm(one, other),
+    "multipleOf": math.lcm,
     "minimum": max,
     "exclusiveMinimum": max,
     "minLength": max,

@@ -29,7 +29,7 @@ from aioenv import (
 from aioenv.client.frames import FrameSocket
 from aioenv.client.replies import PendingReplies
 from aioenv.client.transport import Transport
-from aioenv.messages import CloseRequest, read_reply, write_request
+from aioenv.messages import read_reply, write_request
 
 __all__ = ["Connection", "ConnectionOptions"]
 
@@ -87,6 +87,7 @@ class Connection:
         "_farewell",
         "_heard_at",
         "_is_doubted",
+        "_line",
         "_loop",
         "_loss",
         "_options",
@@ -112,6 +113,7 @@ class Connection:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._replies = PendingReplies(self._loop)
+        self._line = asyncio.Lock()
         self._phase = _Phase.OPEN
         self._loss: Exception | None = None
         self._unasked: bytes | None = None
@@ -184,8 +186,9 @@ class Connection:
             ProtocolViolation: a binary frame came; the connection is given up.
             Closed: it was closed on this side.
         """
-        while (before := self._replies.last()) is not None:
-            await asyncio.wait([before])  # the plain wire carries one request at a time
+        newest = self._replies.newest
+        if (newest is not None and not newest.done()) or self._line.locked():
+            await self._wait_turn()
         if self._unasked is not None:  # even when the connection is lost: it says why
             unasked, self._unasked = self._unasked, None
             return unasked
@@ -198,7 +201,7 @@ class Connection:
         if limit_s is not None:
             limit_s += patience_s
         waiter = self._replies.expect(operation, limit_s)
-        self._send_nowait(WSMsgType.TEXT, frame)
+        self._write(WSMsgType.TEXT, frame)
         return await waiter
 
     async def close(self) -> None:
@@ -227,7 +230,7 @@ class Connection:
                 self._doubt(f"no answer to a ping for {timeout_s:g} s")
         elif interval_s is not None and now - self._heard_at >= interval_s:
             self._pinged_at, self._is_doubted = now, False
-            self._send_nowait(WSMsgType.PING, b"")
+            self._write(WSMsgType.PING, b"")
 
     # What the socket hands over
 
@@ -241,7 +244,7 @@ class Connection:
         """Answer a ping, note a pong; a binary frame has no place here."""
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING:
-            self._send_nowait(WSMsgType.PONG, data)
+            self._write(WSMsgType.PONG, data)
         elif kind is WSMsgType.BINARY:
             violation = ProtocolViolation("the service sent a binary frame")
             self._give_up(violation, WSCloseCode.UNSUPPORTED_DATA)
@@ -259,17 +262,21 @@ class Connection:
 
     # Private methods
 
-    def _send_nowait(self, kind: WSMsgType, data: bytes) -> None:
+    async def _wait_turn(self) -> None:
+        """Wait, first come, first served, until no request is under way: the wire carries one.
+
+        Whoever has waited must send before it awaits anything else.
+        """
+        async with self._line:
+            while (newest := self._replies.newest) is not None and not newest.done():
+                await asyncio.wait([newest])
+
+    def _write(self, kind: WSMsgType, data: bytes) -> None:
         """Write a frame to the socket's buffer, which holds one request and a few pongs at most."""
-        sending = self._socket.send_frame(data, kind)
         try:
-            sending.send(None)
-        except StopIteration:
-            pass
+            self._socket.write(kind, data)
         except ConnectionError:
             log.debug("%r ended before a frame; what it still sent is read", self)
-        else:
-            sending.close()  # it is written; what suspends is only the wait to write more
 
     def _keep_unasked(self, text: bytes) -> None:
         """Keep an error for the next request; give up a connection that is out of step."""
@@ -325,7 +332,7 @@ class Connection:
             async with asyncio.timeout(self._options.close_timeout_s):
                 if is_polite:
                     with contextlib.suppress(ConnectionError):
-                        await self._socket.send_frame(write_request(CloseRequest()), WSMsgType.TEXT)
+                        self._socket.write(WSMsgType.TEXT, write_request("close"))
                 await self._socket.close(code=code)
                 await asyncio.sleep(0)  # uvloop writes at the end of a turn
         except TimeoutError:

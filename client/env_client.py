@@ -26,12 +26,8 @@ from aioenv.client.sync_client import SyncEnvClient
 from aioenv.client.transport import Transport, see_through
 from aioenv.contract import ReadsReplies
 from aioenv.messages import (
-    Request,
-    ResetRequest,
-    StateRequest,
     read_reply,
     write_request,
-    write_step,
 )
 
 __all__ = ["EnvClient", "GenericEnvClient"]
@@ -194,15 +190,15 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             SessionLost: the session was lost while waiting for the reply.
             Closed: the client was closed.
         """
-        request = ResetRequest(options)
+        frame = write_request("reset", options)
         connection = self._connection
         if connection is not None and connection.is_open:
             try:
-                return self._parse_result(await self._ask(connection, request, "reset"))
+                return self._parse_result(await self._ask(connection, frame, "reset"))
             except SessionLost:
                 pass  # it was lost before or meanwhile: a reset may begin anew
         connection = await self._connect()
-        return self._parse_result(await self._ask(connection, request, "reset"))
+        return self._parse_result(await self._ask(connection, frame, "reset"))
 
     @anywhere
     async def step(self, action: ActionT) -> StepResult[ObservationT]:
@@ -226,14 +222,20 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         connection = self._connection
         if connection is None:
             connection = await self._connect()
-        reply = await connection.request(write_step(self._step_payload(action)), "step")
-        return self._parse_result(self._read(reply, "observation", connection))
+        frame = write_request("step", self._step_payload(action))
+        reply = await connection.request(frame, "step")
+        try:
+            data = read_reply(reply, "observation")
+        except AioEnvError as error:
+            self._note(error, connection)
+            raise
+        return self._parse_result(data)
 
     @anywhere
     async def state(self) -> StateT:
         """Return where the episode stands; raises as `step` does."""
         connection = self._connection or await self._connect()
-        return self._parse_state(await self._ask(connection, StateRequest(), "state"))
+        return self._parse_state(await self._ask(connection, write_request("state"), "state"))
 
     # Connecting and closing
 
@@ -332,20 +334,19 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             cls._contract = Contract(*cls._models) if _is_typed(cls._models) else PlainContract()
         return cls._contract  # type: ignore[no-any-return]
 
-    async def _ask(self, connection: Connection, request: Request, operation: str) -> Any:
+    async def _ask(self, connection: Connection, frame: bytes, operation: str) -> Any:
         """Send a request and return the data of its reply."""
-        reply = await connection.request(write_request(request), operation)
-        expected = "state" if operation == "state" else "observation"
-        return self._read(reply, expected, connection)
-
-    def _read(self, reply: bytes, expected: str, connection: Connection) -> dict[str, Any]:
-        """Read a reply; one that says that there is no session ends the connection."""
+        reply = await connection.request(frame, operation)
         try:
-            return read_reply(reply, expected)
+            return read_reply(reply, "state" if operation == "state" else "observation")
         except AioEnvError as error:
-            if is_refusal(error) or isinstance(error, SessionLost):
-                self._give_up(connection, error)
+            self._note(error, connection)
             raise
+
+    def _note(self, error: AioEnvError, connection: Connection) -> None:
+        """Draw the consequence of an error reply: one may say that there is no session."""
+        if is_refusal(error) or isinstance(error, SessionLost):
+            self._give_up(connection, error)
 
     def _give_up(self, connection: Connection, error: AioEnvError) -> None:
         """End a connection whose service says that it has no session for it."""

@@ -78,6 +78,17 @@ class FrameSocket(aiohttp.ClientWebSocketResponse[Any]):
         for name, arguments in early.kept:
             getattr(owner, name)(*arguments)
 
+    def write(self, kind: WSMsgType, data: bytes) -> None:
+        """Write a frame into the connection's buffer, whether there is room or not.
+
+        Raises:
+            ConnectionError: the connection is closing or gone.
+        """
+        writer = self._writer
+        if writer._closing:
+            raise ConnectionResetError("the connection is closing")
+        writer._write_websocket_frame(data, kind, 0)
+
     def abort(self) -> None:
         """Drop the connection and whatever was not sent yet; one that has ended is no error."""
         self._writer.transport.abort()

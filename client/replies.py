@@ -26,25 +26,21 @@ class PendingReplies:
 
     Args:
         loop: the event loop of whoever waits.
+
+    Attributes:
+        newest: the newest request's future, done or not; ``None`` before the first.
     """
 
-    __slots__ = ("_loop", "_pending", "_timer")
+    __slots__ = ("_loop", "_pending", "_timer", "newest")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self.newest: asyncio.Future[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self._pending)
-
-    def last(self) -> "asyncio.Future[bytes] | None":
-        """Return the newest request's future if it is still waited for."""
-        if self._pending:
-            waiter = self._pending[-1][0]
-            if not waiter.done():
-                return waiter
-        return None
 
     def expect(self, operation: str, limit_s: float | None) -> "asyncio.Future[bytes]":
         """Return the future of a request that is about to be sent.
@@ -53,7 +49,7 @@ class PendingReplies:
             operation: what is asked, for the error.
             limit_s: how long to wait before it raises `RequestTimeout`, in seconds, if ever.
         """
-        waiter: asyncio.Future[bytes] = self._loop.create_future()
+        self.newest = waiter = self._loop.create_future()
         if limit_s is None:
             due_at = float("inf")
         else:

@@ -58,7 +58,9 @@ def rollout(
     # Memory
     keep_steps: bool = True,
 ) -> "Rollout[ActionT, ObservationT]":
-    """Play episodes, many at a time, and hand each over as it ends::
+    """Play episodes, many at a time, and hand each over as it ends.
+
+    ::
 
         async with EchoEnv(base_url=…) as env, rollout(env, policy, episodes=1000) as run:
             async for trajectory in run:

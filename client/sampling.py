@@ -47,8 +47,13 @@ def make_sampler(schema: Mapping[str, Any]) -> Callable[[random.Random], Any]:
     Raises:
         CannotDraw: it demands what is not known here, or what nothing fulfils.
     """
-    draw = _Maker(schema).sampler(schema, "$")
-    draw(random.Random(0), 0)  # noqa: S311  # a schema that contains itself without end shows now
+    try:
+        draw = _Maker(schema).sampler(schema, "$")
+        draw(random.Random(0), 0)  # noqa: S311  # what contains itself without end shows now
+    except CannotDraw:
+        raise
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise CannotDraw("$", f"its schema is not valid, or not known here: {error}") from error
     return lambda rng: draw(rng, 0)
 
 

@@ -102,8 +102,9 @@ class Workers:
             _, late = await asyncio.wait(self._stragglers, timeout=timeout_s)
             if late:
                 log.warning("%d abandoned calls still run; leaving without them", len(late))
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        # Whoever still runs needs a thread once more, to be closed in.
+        if self._executor is not None and not self.is_busy:
+            self._executor.shutdown(wait=False)
 
 
 class Caller:

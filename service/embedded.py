@@ -12,6 +12,9 @@ from aioenv.service.settings import Settings
 
 __all__ = ["EmbeddedService"]
 
+# The client closes its connections before it stops its service, which then still has to hear of it.
+_GRACE_S = 0.2
+
 
 class EmbeddedService:
     """A launcher: `start` serves an environment on a free port of 127.0.0.1, `stop` ends it.
@@ -68,7 +71,7 @@ class EmbeddedService:
         """End every session and stop; safe to call twice."""
         server, self._server = self._server, None
         if server is not None:
-            await server.stop()
+            await server.stop(_GRACE_S)
 
 
 def declared_models(environment: Any) -> tuple[Any, Any, Any]:

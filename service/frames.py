@@ -75,6 +75,31 @@ class FrameSocket(web.WebSocketResponse[Any]):
         request.protocol.set_parser(self._parser)
         request.protocol.keep_alive(False)
 
+    def write(self, kind: WSMsgType, data: bytes) -> None:
+        """Write a frame into the connection's buffer, whether there is room or not.
+
+        Raises:
+            ConnectionError: the connection is closing or gone.
+        """
+        writer = self._writer
+        assert writer is not None
+        if writer._closing:
+            raise ConnectionResetError("the connection is closing")
+        writer._write_websocket_frame(data, kind, 0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client takes less than is written; `drain` before writing more."""
+        return self._writer.protocol._paused  # type: ignore[no-any-return, union-attr]
+
+    async def drain(self) -> None:
+        """Wait until there is room.
+
+        Raises:
+            ConnectionError: the connection is gone.
+        """
+        await self._writer.protocol._drain_helper()  # type: ignore[union-attr]
+
 
 class _Queue(WebSocketDataQueue):
     """Hands frames to their owner; keeps for aiohttp what it needs to close the connection."""

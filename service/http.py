@@ -32,6 +32,8 @@ __all__ = ["SESSION_HEADER", "HttpDoors", "error_response", "read_wait"]
 
 SESSION_HEADER = "X-Session-ID"
 
+_LONGEST_S = 1e9  # event loops cannot count to every float
+
 
 class HttpDoors:
     """The handlers of the HTTP doors.
@@ -111,7 +113,8 @@ class HttpDoors:
         body = await _read_object(request)
         _check_step(body)
         async with self._session(request) as session:
-            observation = await session.step(body["action"], timeout_s=body.get("timeout_s") or 0)
+            timeout_s = min(body.get("timeout_s") or 0, _LONGEST_S)
+            observation = await session.step(body["action"], timeout_s=timeout_s)
             return self._observed(observation)
 
     async def state(self, request: web.Request) -> web.Response:

@@ -44,6 +44,7 @@ class Server:
         self._port = port
         self._runner: web.AppRunner | None = None
         self._socket: sockets.socket | None = None
+        self._undoing: asyncio.Future[None] | None = None
 
     @property
     def url(self) -> str:
@@ -63,17 +64,13 @@ class Server:
             OSError: the address cannot be bound.
         """
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
+        # asyncio loses sight of a server whose making is cancelled halfway, so it is made to the end.
+        listening = asyncio.ensure_future(self._listen(runner))
         try:
-            family = sockets.AF_INET6 if ":" in self._host else sockets.AF_INET
-            self._socket = sockets.create_server(
-                (self._host, self._port), family=family, backlog=4096
-            )
-            await web.SockSite(runner, self._socket, backlog=4096).start()
+            await asyncio.shield(listening)
         except BaseException:
-            await runner.cleanup()
-            if self._socket is not None:
-                self._socket.close()
+            self._undoing = asyncio.ensure_future(self._undo(listening, runner))
+            await asyncio.shield(self._undoing)
             raise
         self._runner = runner
         return self.url
@@ -93,6 +90,19 @@ class Server:
             await self._app[SERVICE].drain(grace_s)
         finally:
             await runner.cleanup()
+
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        await runner.setup()
+        family = sockets.AF_INET6 if ":" in self._host else sockets.AF_INET
+        self._socket = sockets.create_server((self._host, self._port), family=family, backlog=4096)
+        await web.SockSite(runner, self._socket, backlog=4096).start()
+
+    async def _undo(self, listening: asyncio.Future[None], runner: web.AppRunner) -> None:
+        await asyncio.gather(listening, return_exceptions=True)
+        await runner.cleanup()
+        if self._socket is not None:
+            self._socket.close()
 
 
 def serve(

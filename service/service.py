@@ -67,7 +67,12 @@ class Service:
         path = self.settings.readme_path
         if metadata.readme_content is not None or path is None:
             return metadata
-        return _with_readme(metadata, path.read_text("utf-8"))
+        try:
+            readme = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("/metadata shows no README: %s", error)
+            return metadata
+        return attrs.evolve(metadata, readme_content=readme)
 
     # Public methods
 
@@ -284,7 +289,3 @@ class Service:
         log.warning("the environment %s cannot be made", self.name, exc_info=error)
         reason = f"{self.name} cannot be made: {in_words(error)}"
         raise EnvironmentFailed(reason, code="FACTORY_ERROR") from error
-
-
-def _with_readme(metadata: EnvironmentMetadata, text: str) -> EnvironmentMetadata:
-    return attrs.evolve(metadata, readme_content=text)

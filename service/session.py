@@ -119,6 +119,8 @@ class Session:
             outcome = start(self._call_step(action))
         except (*FAILURES, asyncio.CancelledError) as error:
             raise self._failure("step", error) from _cause(error)
+        if isinstance(outcome, self._contract.observation):
+            return outcome  # type: ignore[no-any-return]
         return self._settled("step", outcome, timeout_s)
 
     async def reset(self, data: dict[str, Any]) -> Observation:

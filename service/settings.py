@@ -7,9 +7,13 @@ from typing import Any
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import ge, gt, optional
+from attrs.validators import and_, ge, gt, le, optional
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "settings_table"]
+
+
+# Event loops cannot count to every float.
+_NOT_FOR_EVER = le(1e9)
 
 
 def _setting(variable: str, help: str, **kwargs: Any) -> Any:  # noqa: A002  # click's word for it
@@ -24,7 +28,10 @@ class Settings:
 
     host: str = _setting("AIOENV_HOST", "Address to listen on", default="127.0.0.1")
     port: int = _setting(
-        "AIOENV_PORT", "Port to listen on; 0 takes a free one", default=8000, validator=ge(0)
+        "AIOENV_PORT",
+        "Port to listen on; 0 takes a free one",
+        default=8000,
+        validator=and_(ge(0), le(65_535)),
     )
     max_concurrent_envs: int = _setting(
         "MAX_CONCURRENT_ENVS", "Most sessions at a time", default=64, validator=gt(0)
@@ -39,49 +46,49 @@ class Settings:
         "AIOENV_MAX_WAIT_S",
         "Longest that a connection may ask to wait",
         default=600.0,
-        validator=gt(0),
+        validator=and_(gt(0), _NOT_FOR_EVER),
     )
     step_timeout_s: float = _setting(
         "AIOENV_STEP_TIMEOUT_S",
-        "Longest that a reset or a step may take",
+        "Longest that a reset, a step or the making of an environment may take",
         default=300.0,
-        validator=ge(0),
+        validator=and_(ge(0), _NOT_FOR_EVER),
     )
     idle_timeout_s: float = _setting(
         "AIOENV_IDLE_TIMEOUT_S",
         "Longest silence of a WebSocket session",
         default=0.0,
-        validator=ge(0),
+        validator=and_(ge(0), _NOT_FOR_EVER),
     )
     http_idle_timeout_s: float = _setting(
         "AIOENV_HTTP_IDLE_TIMEOUT_S",
         "Longest silence of a session over plain HTTP",
         default=900.0,
-        validator=gt(0),
+        validator=and_(gt(0), _NOT_FOR_EVER),
     )
     heartbeat_s: float = _setting(
         "AIOENV_HEARTBEAT_S",
         "Silence after which a client is pinged; as long again, and it counts as gone",
         default=20.0,
-        validator=gt(0),
+        validator=and_(gt(0), _NOT_FOR_EVER),
     )
     max_message_size_mb: float = _setting(
         "AIOENV_MAX_MESSAGE_SIZE_MB",
         "Largest message to take, in MiB",
         default=100.0,
-        validator=gt(0),
+        validator=and_(gt(0), le(4095)),
     )
     close_timeout_s: float = _setting(
         "AIOENV_CLOSE_TIMEOUT_S",
         "Longest to wait for an environment or a peer to close",
         default=10.0,
-        validator=gt(0),
+        validator=and_(gt(0), _NOT_FOR_EVER),
     )
     shutdown_grace_s: float = _setting(
         "AIOENV_SHUTDOWN_GRACE_S",
         "How long live sessions may go on after SIGTERM",
         default=5.0,
-        validator=ge(0),
+        validator=and_(ge(0), _NOT_FOR_EVER),
     )
     worker_threads: int = _setting(
         "AIOENV_WORKER_THREADS",
@@ -153,3 +160,15 @@ def _parsed(variable: str, attribute: "attrs.Attribute[Any]", text: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{variable}={text!r} does not fit: {error}") from None
     return value
+
+
+def settings_table() -> str:
+    """Return the settings as a Markdown table, which the README shows."""
+    rows = ["| option | variable | default | meaning |", "| --- | --- | --- | --- |"]
+    for attribute in attrs.fields(Settings):
+        option = "--" + attribute.name.replace("_", "-")
+        default = attribute.default
+        shown = "" if default in (None, ()) else f"`{default}`"
+        help_text, variable = attribute.metadata["help"], attribute.metadata["variable"]
+        rows.append(f"| `{option}` | `{variable}` | {shown} | {help_text} |")
+    return "\n".join(rows)

@@ -6,6 +6,7 @@ frames that come meanwhile are kept for it.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import enum
 import logging
@@ -16,14 +17,8 @@ import attrs
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest
-from aioenv.messages import (
-    ResetRequest,
-    StateRequest,
-    StepRequest,
-    error_reply,
-    read_request,
-)
-from aioenv.service.eager import Suspended, finish, start
+from aioenv.messages import error_reply, read_request
+from aioenv.service.eager import Suspended, finish
 from aioenv.service.frames import FrameSocket
 from aioenv.service.service import Service
 from aioenv.service.session import Session
@@ -179,7 +174,7 @@ class SocketDoor:
             return
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING:
-            self._send_nowait(WSMsgType.PONG, data)
+            self._write_control(WSMsgType.PONG, data)
 
     def on_end(self, error: BaseException | None) -> None:
         """Cancel the request that is under way: nobody is left to hear of it."""
@@ -214,7 +209,7 @@ class SocketDoor:
             session = await self._service.open_session(wait_s=wait_s)
         except AioEnvError as error:
             self._farewell = (_close_code(error), error_reply(error).code)
-            await self._socket.send_frame(_refusal(error), WSMsgType.TEXT)
+            self._socket.write(WSMsgType.TEXT, _refusal(error))
             return
         self._session = session
         self._requested_at = self._loop.time()  # the wait in the queue was no idleness
@@ -261,12 +256,12 @@ class SocketDoor:
         try:
             if frame is _BINARY:
                 raise InvalidRequest("binary frames are not understood; send JSON as text")
-            request = read_request(frame)
-            if request.__class__ is StepRequest:
-                outcome = session.start_step(request.data)
-            elif request.__class__ is ResetRequest:
-                outcome = session.start_reset(request.data)
-            elif request.__class__ is StateRequest:
+            kind, data = read_request(frame)
+            if kind == "step":
+                outcome = session.start_step(data)
+            elif kind == "reset":
+                outcome = session.start_reset(data)
+            elif kind == "state":
                 outcome = None
             else:
                 self._end(WSCloseCode.OK, "")
@@ -280,7 +275,10 @@ class SocketDoor:
                 reply = contract.write_observation(outcome)
         except AioEnvError as error:
             reply = _refusal(error)
-        await self._socket.send_frame(reply, WSMsgType.TEXT)
+        socket = self._socket
+        socket.write(WSMsgType.TEXT, reply)
+        if socket.is_full:
+            await socket.drain()
 
     # Private methods
 
@@ -305,7 +303,7 @@ class SocketDoor:
     def _ping(self, now: float) -> None:
         self._pinged_at = now
         self._beats_unanswered = 0
-        self._send_nowait(WSMsgType.PING, b"")
+        self._write_control(WSMsgType.PING, b"")
 
     def _resume(self) -> None:
         if self._is_paused:
@@ -327,14 +325,9 @@ class SocketDoor:
             self._is_gone = True
             self._task.cancel()
 
-    def _send_nowait(self, kind: WSMsgType, data: bytes) -> None:
-        """Send a control frame, unless the connection cannot take it now."""
-        try:
-            sending = start(self._socket.send_frame(data, kind))
-        except ConnectionError:
-            return
-        if isinstance(sending, Suspended):
-            sending.call.close()  # it is written; what suspends is only the wait to write more
+    def _write_control(self, kind: WSMsgType, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._socket.write(kind, data)
 
     def _drop(self) -> None:
         """Break off a connection whose client does not react."""

@@ -42,6 +42,7 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "a", "b"], "unexpected extra argument"),
         (["serve", "--port", "x"], "'x' is not a valid integer"),
         (["serve", "--port", "-1"], "'--port': 'port' must be >= 0: -1"),
+        (["serve", "--port", "70000"], "'--port': 'port' must be <= 65535: 70000"),
         (["serve", "--max-concurrent-envs", "0"], "'max_concurrent_envs' must be > 0"),
         (["serve", "--heartbeat-s", "nan"], "'--heartbeat-s'"),
         (["serve", "--readme-path", "nowhere.md"], "'nowhere.md' does not exist"),

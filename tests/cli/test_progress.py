@@ -25,13 +25,13 @@ def run_on_terminal(
         What the terminal showed, and what went elsewhere.
     """
     master, slave = pty.openpty()
-    where = {name: slave if name in streams else subprocess.PIPE for name in ("stdout", "stderr")}
     with subprocess.Popen(
         ROLLOUT,
         cwd=folder,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", **environment},
         stdin=subprocess.DEVNULL,
-        **where,
+        stdout=slave if "stdout" in streams else subprocess.PIPE,
+        stderr=slave if "stderr" in streams else subprocess.PIPE,
     ) as process:
         os.close(slave)
         shown = b""

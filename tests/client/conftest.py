@@ -2,7 +2,10 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -12,6 +15,7 @@ from aioenv.client import transport
 from echo_env import EchoAction, EchoObservation
 from echo_env.environment import EchoEnvironment
 from tests.conftest import Serve, Served
+from tests.peer.process import LineProcess
 
 #: The beat of a quick pulse, in seconds.
 PULSE_S = 0.01
@@ -104,3 +108,31 @@ class Launch:
         self.diary.append("stop")
         await self.may_stop.wait()
         self.diary.append("stopped")
+
+
+@pytest.fixture(scope="session")
+def echo_process() -> Iterator[str]:
+    """Serve Echo in a process of its own, with room for everybody; returns its address."""
+    environment = {"AIOENV_PORT": "0", "MAX_CONCURRENT_ENVS": "1000"}
+    with LineProcess([sys.executable, "-m", "echo_env"], environment=environment) as process:
+        yield process.wait_address(30)
+
+
+class RunScript(Protocol):
+    """The `run_script` fixture."""
+
+    def __call__(self, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a script to its end."""
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> RunScript:
+    """Run a script in an interpreter of its own, with every warning shown."""
+
+    def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        path = tmp_path / "script.py"
+        path.write_text(script, "utf-8")
+        command = [sys.executable, "-W", "always", str(path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    return run

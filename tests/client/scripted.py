@@ -11,9 +11,12 @@ import hashlib
 import json
 import socket as sockets
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple
+
+from websockets.sync.server import ServerConnection, serve
 
 __all__ = [
     "BINARY",
@@ -26,6 +29,7 @@ __all__ = [
     "Peer",
     "ScriptedService",
     "error",
+    "in_thread",
     "observation",
     "scripted",
     "state",
@@ -264,6 +268,17 @@ async def scripted(script: Script, *, handshake: bool = True) -> AsyncIterator[S
         yield service
     finally:
         await service.stop()
+
+
+@contextmanager
+def in_thread(handler: Callable[[ServerConnection], None]) -> Iterator[str]:
+    """Serve in threads, which no event loop can hold up; returns the address."""
+    with serve(handler, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        server.shutdown()
+        thread.join()
 
 
 # Replies

@@ -199,7 +199,8 @@ async def test_a_reset_after_a_loss(times: int) -> None:
 async def test_waiting_for_a_slot(serve_echo: ServeEcho, times: int) -> None:
     """A client that queues for a slot and is cancelled gives up its place, or the slot."""
     served = await serve_echo(max_concurrent_envs=1)
-    async with EchoEnv(served.url) as first, EchoEnv(served.url, capacity_timeout_s=60) as second:
+    second = EchoEnv(served.url, capacity_timeout_s=60)
+    async with EchoEnv(served.url) as first:
         await first.reset()
         for turns in range(40):
             assert not await interrupt(second.reset, turns, times)
@@ -210,6 +211,7 @@ async def test_waiting_for_a_slot(serve_echo: ServeEcho, times: int) -> None:
         await first.close()
         await waiting
         await check(second, "last")
+        await second.close()
 
 
 @REPEATED
@@ -290,20 +292,24 @@ async def test_a_further_session(echo: Served, times: int) -> None:
     await all_given_back(echo)
 
 
+# asyncio loses a connection that it accepts as its server closes (python/cpython#109564).
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @REPEATED
-async def test_an_embedded_service(times: int) -> None:
+async def test_an_embedded_service(times: int, caplog: pytest.LogCaptureFixture) -> None:
     """An embedded service whose start or first session is cancelled is stopped again."""
     for turns in itertools.count():
         env = EchoEnv.from_environment(EchoEnvironment)
         through = await interrupt(env.reset, turns, times)
-        if through:
-            break
-        await eventually(lambda env=env: env._transport is None)  # type: ignore[misc]
-        assert env.base_url is None
+        if env._connection is None:
+            await eventually(lambda env=env: env._transport is None)  # type: ignore[misc]
+            assert env.base_url is None
         await check(env, f"after {turns}")
         await env.close()
-    assert turns > 15
-    await env.close()
+        assert (env.base_url, env._connection, env._transport) == (None, None, None)
+        if through:
+            break
+    assert turns > 12
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("seed", range(3))

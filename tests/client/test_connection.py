@@ -3,15 +3,14 @@
 import asyncio
 import itertools
 import random
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import ClientConnectorError, WSServerHandshakeError
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from aioenv import (
     Closed,
@@ -34,6 +33,7 @@ from tests.client.scripted import (
     Gone,
     Peer,
     error,
+    in_thread,
     scripted,
 )
 from tests.conftest import eventually
@@ -635,17 +635,6 @@ def answer_pings(connection: ServerConnection) -> None:
     """Answer as websockets' own server does, in a thread of its own."""
     for message in connection:
         connection.send(message)
-
-
-@contextmanager
-def in_thread(handler: Callable[[ServerConnection], None]) -> Iterator[str]:
-    """Serve in threads, which no event loop can hold up; returns the address."""
-    with serve(handler, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-        server.shutdown()
-        thread.join()
 
 
 async def test_without_pings_silence_is_no_loss(quick_pulse: float) -> None:

@@ -14,9 +14,13 @@ from tests.environments import AsyncWorld, Census, populate
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def say(text: str) -> web.StreamResponse:
+def say(text: str) -> Answer:
     """Answer with a text."""
-    return web.Response(text=text)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=text)
+
+    return answer
 
 
 async def refuse(request: web.Request) -> web.StreamResponse:
@@ -45,7 +49,7 @@ async def answering() -> AsyncIterator[Callable[[Answer], Awaitable[str]]]:
     async def start(answer: Answer) -> str:
         app = web.Application()
         app.router.add_get("/{path:.*}", answer)
-        runners.append(web.AppRunner(app, access_log=None, shutdown_timeout=0))
+        runners.append(web.AppRunner(app, access_log=None, shutdown_timeout=0.01))
         await runners[-1].setup()
         await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
         return f"http://127.0.0.1:{runners[-1].addresses[0][1]}"
@@ -91,10 +95,10 @@ async def test_nobody_there(unused_port: int) -> None:
         (refuse, ConnectionFailed, "404 Not Found"),
         (break_off, ConnectionFailed, "Server disconnected"),
         (hang, RequestTimeout, "no reply to connect within 0.2 s"),
-        (lambda _: say("<html>"), ProtocolViolation, "/schema is not JSON"),
-        (lambda _: say("[]"), ProtocolViolation, "/schema is not a JSON object"),
-        (lambda _: say("{}"), ProtocolViolation, "has no schema of the action"),
-        (lambda _: say(" " * 9000), ProtocolViolation, "is longer than 8192 bytes"),
+        (say("<html>"), ProtocolViolation, "/schema is not JSON"),
+        (say("[]"), ProtocolViolation, "/schema is not a JSON object"),
+        (say("{}"), ProtocolViolation, "has no schema of the action"),
+        (say(" " * 9000), ProtocolViolation, "is longer than 8192 bytes"),
     ],
 )
 async def test_answer_that_is_none(

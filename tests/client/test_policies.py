@@ -93,6 +93,25 @@ DRAWABLE: dict[str, Any] = {
             {"properties": {"x": {"minimum": 5}, "y": True}, "required": ["y"]},
         ]
     },
+    "all of lists": {
+        "allOf": [
+            {"type": "array", "items": {"type": "number", "multipleOf": 2}, "maxItems": 3},
+            {"items": {"type": "integer", "multipleOf": 3}, "minItems": 1},
+            {"items": {"minimum": 0}, "uniqueItems": False},
+            {"uniqueItems": True},
+        ]
+    },
+    "all of closed objects": {
+        "properties": {"x": {"type": "null"}},
+        "required": ["x"],
+        "additionalProperties": {"type": "number"},
+        "allOf": [
+            True,
+            {"properties": {"x": {}, "y": {"maximum": 5}}, "additionalProperties": False},
+            {"additionalProperties": {"minimum": 1}},
+            {"properties": {"y": True, "z": {}}},
+        ],
+    },
     "choices of both": {"enum": [1, 2, 3, True], "allOf": [{"enum": [1, 3]}]},
     "reference": {"$ref": "#/$defs/a~1b%20c", "$defs": {"a/b c": {"type": "integer"}}},
     "reference and bound": {
@@ -117,7 +136,20 @@ HOPELESS: list[tuple[Any, str]] = [
     ({"type": "object", "minProperties": 1}, "'minProperties'"),
     ({"enum": [1], "type": "string"}, "no value is allowed"),
     ({"allOf": [{"type": "string"}, {"type": "null"}]}, "nothing is of type"),
+    ({"allOf": [{"type": "null"}, False]}, "no value is allowed"),
+    (
+        {"properties": {"x": {}}, "required": ["x"], "allOf": [{"additionalProperties": False}]},
+        r"\$\.x: no value is allowed",
+    ),
     ({"allOf": [{"format": "date"}, {"format": "uuid"}]}, "'format' is demanded twice"),
+    (
+        {"allOf": [{"prefixItems": [True]}, {"items": {"type": "null"}}]},
+        "'prefixItems' and 'items' are demanded apart",
+    ),
+    ({"allOf": [{"multipleOf": 0.5}, {"multipleOf": 0.25}]}, "not valid, or not known here"),
+    ({"type": "integer", "minimum": "3"}, "not valid, or not known here"),
+    ({"type": "object", "properties": [1]}, "not valid, or not known here"),
+    ({"type": "number", "multipleOf": 0, "minimum": 1}, "not valid, or not known here"),
     ({"anyOf": []}, "no alternative"),
     ({"$ref": "#/nowhere"}, "leads nowhere"),
     ({"$ref": "other.json"}, "leads out of the schema"),

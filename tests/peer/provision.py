@@ -47,7 +47,6 @@ REQUIREMENTS = (f"openenv=={OPENENV_VERSION}", "uvloop", "httptools")
 RECIPE = {
     "layout": 2,
     "requirements": list(REQUIREMENTS),
-    "python": f"{sys.version_info.major}.{sys.version_info.minor}",
     "project": PROJECT_NAME,
 }
 
@@ -122,8 +121,7 @@ def cache_folder() -> Path:
     """Return the folder that holds the peer, whether or not it exists yet."""
     if chosen := os.environ.get("AIOENV_PEER_CACHE"):
         return Path(chosen).expanduser().resolve()
-    tag = f"py{sys.version_info.major}{sys.version_info.minor}"
-    return Path.home() / ".cache" / "aioenv" / f"peer-openenv-{OPENENV_VERSION}-{tag}"
+    return Path.home() / ".cache" / "aioenv" / f"peer-openenv-{OPENENV_VERSION}"
 
 
 def provide(folder: Path | None = None, *, report: Reporter | None = None) -> Peer:

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from aioenv.service import event_loop_factory
-from tests.conftest import DEADLINE_S, Served
+from tests.conftest import DEADLINE_S, Served, eventually
 
 __all__ = ["Connect", "OpenRaw", "RawPeer", "Talk"]
 
@@ -205,5 +205,5 @@ async def no_task_left() -> AsyncIterator[None]:
     """Fail the test that leaves a task behind: all of ours end with what started them."""
     before = asyncio.all_tasks()
     yield
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    assert not left, left
+    expected = {*before, asyncio.current_task()}
+    await eventually(lambda: asyncio.all_tasks() <= expected, "all tasks have ended")

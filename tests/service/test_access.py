@@ -1,0 +1,166 @@
+"""Access: the bearer token and the origins of pages."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from tests.conftest import Serve
+from tests.environments import AsyncWorld, Census, populate
+from tests.service.conftest import Connect
+
+DOORS = [
+    ("GET", "/metadata"),
+    ("GET", "/schema"),
+    ("GET", "/list_environments"),
+    ("POST", "/sessions"),
+    ("DELETE", "/sessions/x"),
+    ("DELETE", "/sessions/health"),
+    ("GET", "/state"),
+    ("POST", "/reset"),
+    ("POST", "/step"),
+    ("GET", "/ws"),
+    ("GET", "/nowhere/health"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), DOORS)
+async def test_every_door_but_health_asks_for_the_token(
+    serve: Serve, http: aiohttp.ClientSession, census: Census, method: str, path: str
+) -> None:
+    """Without it there is 401 with the challenge, and nothing happens behind the door."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    async with http.request(method, f"{served.url}{path}") as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert await response.json() == {
+            "detail": "this service asks for a bearer token",
+            "code": "UNAUTHORIZED",
+        }
+    assert served.service.pool.statistics().acquired == 0
+
+
+async def test_health_asks_for_no_token(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """Whoever watches over the container need not know it."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    async with http.get(f"{served.url}/health") as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_token_opens_every_door(
+    serve: Serve, connect: Connect, http: aiohttp.ClientSession, census: Census, scheme: str
+) -> None:
+    """The scheme's name may be written in any case (RFC 9110, section 11.1)."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    headers = {"Authorization": f"{scheme} s3cret"}
+    async with http.get(f"{served.url}/state", headers=headers) as response:
+        assert response.status == 200
+    await (await connect(served, headers=headers)).echoes()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"Bearer wrong",
+        b"Bearer",
+        b"Bearer ",
+        b"s3cret",
+        b"Basic s3cret",
+        b"Bearer s3cret2",
+        b"Bearer s3cre",
+        b"Bearer \xff\xfe",
+        b"\xff",
+        "Bearer sécret".encode(),
+    ],
+)
+async def test_anything_else_is_refused(serve: Serve, census: Census, given: bytes) -> None:
+    """A wrong token is 401, also one that is no text at all."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /state HTTP/1.1\r\nHost: x\r\nAuthorization: " + given + b"\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
+    assert census.made == 0
+
+
+async def test_a_token_may_be_any_text(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """Characters beyond ASCII are compared as UTF-8."""
+    served = await serve(populate(census, AsyncWorld), token="gehëim")
+    headers = {"Authorization": "Bearer gehëim"}
+    async with http.get(f"{served.url}/state", headers=headers) as response:
+        assert response.status == 200
+
+
+async def test_the_token_is_not_shown(serve: Serve, census: Census) -> None:
+    """Neither the settings nor the service tell it when they are printed."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    assert "s3cret" not in repr(served.service.settings) + repr(served.service)
+
+
+# Origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.test",
+        "http://127.0.0.1:1",
+        "null",
+        "",
+        "http://[",
+        "file://",
+        "http://127.0.0.1:{port}.evil.test",
+        "http://evil.test/http://127.0.0.1:{port}",
+    ],
+)
+async def test_a_foreign_page_may_not_connect(
+    serve: Serve, connect: Connect, census: Census, origin: str
+) -> None:
+    """Any origin but this host's own is refused before the handshake (RFC 6455, section 10.2)."""
+    served = await serve(populate(census, AsyncWorld), allowed_origins=("https://good.test",))
+    origin = origin.replace("{port}", served.url.rpartition(":")[2])
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await connect(served, headers={"Origin": origin})
+    assert refusal.value.status == 403
+    assert census.made == 0
+
+
+async def test_a_refused_page_is_told_what_to_do(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """The body names the origin and the setting."""
+    served = await serve(populate(census, AsyncWorld))
+    headers = {"Origin": "https://evil.test", "Upgrade": "WebSocket", "Connection": "Upgrade"}
+    async with http.get(f"{served.url}/ws", headers=headers) as response:
+        assert (response.status, await response.json()) == (
+            403,
+            {
+                "detail": "pages of https://evil.test may not connect; see AIOENV_ALLOWED_ORIGINS",
+                "code": "FORBIDDEN_ORIGIN",
+            },
+        )
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (None, ()),
+        ("{url}", ()),
+        ("https://good.test", ("https://good.test", "https://other.test")),
+        ("https://any.test", ("*",)),
+        ("http://[", ("*",)),
+    ],
+)
+async def test_own_and_allowed_pages_may_connect(
+    serve: Serve, connect: Connect, census: Census, origin: str | None, allowed: tuple[str, ...]
+) -> None:
+    """So may whoever is no page and sends no origin."""
+    served = await serve(populate(census, AsyncWorld), allowed_origins=allowed)
+    headers = {} if origin is None else {"Origin": origin.replace("{url}", served.url)}
+    await (await connect(served, headers=headers)).echoes()

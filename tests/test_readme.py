@@ -1,0 +1,126 @@
+"""The README: every code block runs, and every table that is made from the code is up to date."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aioenv.service.settings import settings_table
+from tests.peer.process import LineProcess
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+ADDRESS_IN_TEXT = "http://localhost:8000"
+TIMEOUT_S = 90
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+PYTHON_BLOCKS = _blocks("python")
+SHELL_BLOCKS = _blocks("bash")
+
+
+@pytest.fixture(scope="module")
+def echo_url() -> Iterator[str]:
+    """Serve Echo as the README says, on a free port."""
+    command = [sys.executable, "-m", "aioenv.cli", "serve", "echo_env.app:app", "--port", "0"]
+    with LineProcess(command) as server:
+        yield server.wait_address(TIMEOUT_S)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Find the commands of the interpreter that runs the tests first, as in an activated venv."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
+def test_python_block_runs(block: str, echo_url: str, tmp_path: Path) -> None:
+    """A Python block runs as it stands, but for the server's address, and prints something."""
+    script = tmp_path / "block.py"
+    script.write_text(block.replace(ADDRESS_IN_TEXT, echo_url), "utf-8")
+    outcome = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=tmp_path,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stderr == ""
+    assert outcome.stdout.strip()
+
+
+@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=range(len(SHELL_BLOCKS)))
+def test_shell_block_runs(
+    block: str, echo_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A shell block's commands succeed, line for line; what serves does so until it is told to stop."""
+    lines = block.replace(ADDRESS_IN_TEXT, echo_url).splitlines()
+    served = [line for line in lines if line.startswith("aioenv serve") and "--help" not in line]
+    made = [line for line in lines if line.startswith("make ")]
+    script = "\n".join(line for line in lines if line not in (*served, *made))
+    outcome = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    for line in served:
+        _, *arguments = line.split()
+        with LineProcess([sys.executable, "-m", "aioenv.cli", *arguments]) as server:
+            server.wait_address(TIMEOUT_S)
+    for line in made:
+        target = line.split()[1]
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_demo_plays_256_episodes_at_once(environment: dict[str, str]) -> None:
+    """``make demo`` plays 256 concurrent episodes and prints their table."""
+    outcome = subprocess.run(
+        ["make", "demo", "STAMP=", f"VENV={sys.prefix}"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert re.search(r"episodes\W+256\b", outcome.stdout), outcome.stdout
+    assert re.search(r"steps\W+5[, ]?120\b", outcome.stdout), outcome.stdout
+
+
+def test_settings_table_is_up_to_date() -> None:
+    """The README's table of settings is the one that the settings make."""
+    assert _between("settings") == settings_table()
+
+
+def test_echo_tables_tell_the_models() -> None:
+    """The README's tables of Echo name exactly the fields of its models."""
+    from attrs import fields
+
+    from echo_env import EchoAction, EchoObservation
+
+    for model in (EchoAction, EchoObservation):
+        table = re.search(rf"^\| `{model.__name__}` \|.*?\n\n", README, re.MULTILINE | re.DOTALL)
+        assert table is not None, model
+        named = set(re.findall(r"^\| `(\w+)` \|", table.group(), re.MULTILINE)) - {model.__name__}
+        assert named == {field.name for field in fields(model)}
+
+
+def _between(name: str) -> str:
+    found = re.search(rf"^<!-- {name}: .*? -->\n(.*?)<!-- end of {name} -->$", README, re.M | re.S)
+    assert found is not None, f"the README has no part called {name}"
+    return found.group(1).strip()
