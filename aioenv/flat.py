@@ -1,13 +1,12 @@
-"""Flat models: attrs classes whose every field is a plain JSON value, read in one look.
+"""Flat models: attrs classes whose every field is a plain JSON value, read by a function made for it.
 
-Nearly every action and observation is flat. For these, the types of all fields are compared with
-the allowed ones at once, in C, and the class is called with the object itself as its keywords. What
-this look does not recognise is not refused: it is left to the converter, which knows everything.
+Nearly every action and observation is flat. For these, as attrs and cattrs do, a function is written
+and compiled that takes each field by its name, looks at its class, and calls the model: no hook, no
+loop, no second look. What it does not recognise is not refused: it is left to the converter, which
+knows everything.
 """
 
-import itertools
 from collections.abc import Callable
-from operator import itemgetter
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -16,9 +15,6 @@ import attrs
 __all__ = ["make_flat_reader"]
 
 T = TypeVar("T")
-
-# More combinations than this are not worth their memory; no such model is "nearly every" one.
-_MOST_SHAPES = 256
 
 _PLAIN: dict[Any, tuple[type, ...]] = {
     str: (str,),
@@ -44,48 +40,37 @@ def make_flat_reader(cls: type[T], read_any: Callable[[Any], T]) -> Callable[[An
         The function, or `read_any` itself where the class is not flat.
     """
     fields = attrs.fields(cls)  # type: ignore[arg-type]
-    names = [field.name for field in fields]
     allowed = [_types_taken(field.type) for field in fields]
-    if len(names) < 1 or not all(allowed) or any(map(_is_special, fields)):
+    if not fields or not all(allowed) or any(map(_is_special, fields)):
         return read_any
-    shapes = frozenset(itertools.islice(itertools.product(*allowed), _MOST_SHAPES + 1))
-    if len(shapes) > _MOST_SHAPES:
-        return read_any
-    if len(names) == 1:
-        return _reader_of_one(cls, names[0], frozenset(allowed[0]), read_any)
-    return _reader_of_many(cls, itemgetter(*names), shapes, read_any)
+    names: dict[str, Any] = {"model": cls, "read_any": read_any}
+    conditions = [f"len(value) == {len(fields)}"]
+    for index, types in enumerate(allowed):
+        names |= {f"type{index}_{place}": taken for place, taken in enumerate(types)}
+        checks = [f"value{index}.__class__ is type{index}_{place}" for place in range(len(types))]
+        conditions.append(f"({' or '.join(checks)})")
+    values = "\n        ".join(
+        f"value{index} = value[{field.name!r}]" for index, field in enumerate(fields)
+    )
+    arguments = ", ".join(
+        f"{field.name}=value{index}" if field.kw_only else f"value{index}"
+        for index, field in sorted(enumerate(fields), key=lambda pair: pair[1].kw_only)
+    )
+    source = _SOURCE.format(values=values, conditions=" and ".join(conditions), arguments=arguments)
+    exec(compile(source, f"<aioenv: reader of {cls.__qualname__}>", "exec"), names)  # noqa: S102
+    return names["read"]  # type: ignore[no-any-return]
 
 
-def _reader_of_one(
-    cls: type[T], name: str, types: frozenset[type], read_any: Callable[[Any], T]
-) -> Callable[[Any], T]:
-    def read(value: Any) -> T:
-        try:
-            if type(value[name]) in types and len(value) == 1:
-                return cls(**value)
-        except Exception:
-            return read_any(value)
-        return read_any(value)
-
-    return read
-
-
-def _reader_of_many(
-    cls: type[T],
-    values_of: Callable[[Any], tuple[Any, ...]],
-    shapes: frozenset[tuple[type, ...]],
-    read_any: Callable[[Any], T],
-) -> Callable[[Any], T]:
-    def read(value: Any) -> T:
-        try:
-            types = (*map(type, values_of(value)),)
-            if types in shapes and len(value) == len(types):
-                return cls(**value)
-        except Exception:
-            return read_any(value)
-        return read_any(value)
-
-    return read
+_SOURCE = """
+def read(value):
+    try:
+        {values}
+        if {conditions}:
+            return model({arguments})
+    except Exception:
+        pass
+    return read_any(value)
+"""
 
 
 def _types_taken(annotation: Any) -> tuple[type, ...]:

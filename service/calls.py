@@ -169,8 +169,11 @@ class Caller:
         """Call a plain method in a thread; cancelling leaves a started call to its end."""
         await self.wait_free()
         executor = self._own or self._workers.executor
-        context = contextvars.copy_context()
-        running = executor.submit(context.run, partial(_contained, method, *args, **kwargs))
+        call = partial(contextvars.copy_context().run, _contained, method, *args, **kwargs)
+        try:
+            running = executor.submit(call)
+        except RuntimeError:  # no thread takes work any more: the interpreter ends, all but this
+            return call()
         self._running = running
         self._workers.watch(running)
         return await asyncio.wrap_future(running)

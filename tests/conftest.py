@@ -136,6 +136,4 @@ async def serve(census: Census) -> AsyncIterator[Serve]:
 
 async def _stop(server: Server, service: Service) -> None:
     await server.stop()
-    await eventually(
-        lambda: not service.pool.statistics().active, f"every slot is back: {service}"
-    )
+    await eventually(lambda: not service.pool.statistics().active, f"every slot is back: {service}")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType
 from attrs import define
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aioenv import Observation
 from tests.conftest import Serve, eventually
@@ -167,7 +168,7 @@ VALUES = [
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 async def test_a_field_of_the_wrong_type_is_refused(talk: Talk, value: str) -> None:
     """Nothing is turned into a string, and the path of the field is told."""
-    error = await talk.refused('{"type":"step","data":{"text":%s}}' % value)
+    error = await talk.refused('{"type":"step","data":{"text":VALUE}}'.replace("VALUE", value))
     assert error["code"] == "VALIDATION_ERROR"
     assert error["message"] == "this is not a valid Word"
     (fault,) = error["errors"]
@@ -187,13 +188,13 @@ async def test_missing_and_unknown_fields_are_refused(
     talk: Talk, data: str, faults: set[tuple[str, ...]]
 ) -> None:
     """All of them are listed at once."""
-    error = await talk.refused('{"type":"step","data":%s}' % data)
+    error = await talk.refused('{"type":"step","data":DATA}'.replace("DATA", data))
     assert error["code"] == "VALIDATION_ERROR"
     assert {tuple(fault["loc"]) for fault in error["errors"]} == faults
     await talk.echoes()
 
 
-@pytest.mark.parametrize("depth", [200, 300, 500, 700, 900, 1000, 1020, 1100, 5000])
+@pytest.mark.parametrize("depth", [200, 500, 900, 1000, 1020, 5000])
 @pytest.mark.parametrize(
     "frame",
     [
@@ -234,10 +235,13 @@ async def test_integers_of_any_size_arrive_whole(talk: Talk, census: Census) -> 
 @given(
     message=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(
-            st.sampled_from(["type", "data", "text", "seed", "episode_id", "metadata"])
-            | st.text(),
-            inner | st.sampled_from(["step", "reset", "state"]),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["type", "data", "text", "seed", "episode_id", "metadata"])
+                | st.text(),
+                inner | st.sampled_from(["step", "reset", "state"]),
+            )
         ),
         max_leaves=12,
     )
@@ -491,9 +495,7 @@ async def test_a_step_before_the_first_reset_may_be_refused(
 
 
 @pytest.mark.parametrize("world", [AsyncWorld, PlainWorld])
-@pytest.mark.parametrize(
-    ("on_make", "reason"), [("raise", "it broke"), ("exit", "SystemExit: 3")]
-)
+@pytest.mark.parametrize(("on_make", "reason"), [("raise", "it broke"), ("exit", "SystemExit: 3")])
 async def test_a_constructor_that_raises_costs_its_connection_alone(
     serve: Serve,
     connect: Connect,

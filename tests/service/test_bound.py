@@ -107,8 +107,9 @@ class Client:
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
-@pytest.mark.parametrize("world", [AsyncWorld, PlainWorld, MixedWorld])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("world", "seed"), [(AsyncWorld, 1), (AsyncWorld, 2), (PlainWorld, 3), (MixedWorld, 4)]
+)
 async def test_the_bound_holds(
     serve: Serve, connect: Connect, census: Census, world: type[World], seed: int
 ) -> None:
@@ -120,9 +121,7 @@ async def test_the_bound_holds(
         populate(census, world), max_concurrent_envs=LIMIT, max_stragglers=0, heartbeat_s=5.0
     )
     may_hang = world is AsyncWorld
-    clients = [
-        Client(served, seed * 1000 + number, may_hang=may_hang) for number in range(CLIENTS)
-    ]
+    clients = [Client(served, seed * 1000 + number, may_hang=may_hang) for number in range(CLIENTS)]
     await asyncio.gather(*(client.live() for client in clients))
 
     fates = sum((client.fates for client in clients), Counter())

@@ -70,7 +70,7 @@ async def test_what_fails_later_raises_where_it_is_finished() -> None:
         await asyncio.sleep(0)
         raise ValueError("later")
 
-    with pytest.raises(ValueError, match="^later$") as caught:
+    with pytest.raises(ValueError, match=r"^later$") as caught:
         await finish(suspended(work()))
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert caught.traceback[-1].name == "work"

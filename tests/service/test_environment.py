@@ -142,9 +142,7 @@ async def test_what_a_function_makes_shares_the_threads_unless_it_wants_its_own(
     assert len(step_threads) == 1
 
 
-async def test_an_async_factory_may_make_it(
-    serve: Serve, connect: Connect, census: Census
-) -> None:
+async def test_an_async_factory_may_make_it(serve: Serve, connect: Connect, census: Census) -> None:
     """It is awaited on the event loop, and may take its time."""
     world = populate(census, AsyncWorld)
 
@@ -311,7 +309,7 @@ async def test_a_step_may_use_the_service_s_loop_for_itself(
 async def test_an_instance_is_no_factory(census: Census) -> None:
     """The error says what to pass instead, and why."""
     world: Any = populate(census, AsyncWorld)()
-    with pytest.raises(TypeError, match="^pass the environment's class, not an instance: Async"):
+    with pytest.raises(TypeError, match=r"^pass the environment's class, not an instance: Async"):
         create_app(world, Word, Heard)
     await world.close()
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from attrs import define
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from aioenv import CapacityReached, Closed
@@ -61,9 +62,9 @@ async def test_a_slot_is_released_once() -> None:
     slot.release()
     assert repr(slot) == "<Slot released>"
     assert not slot.is_held
-    with pytest.raises(Closed, match="^the slot is closed$"):
+    with pytest.raises(Closed, match=r"^the slot is closed$"):
         slot.release()
-    with pytest.raises(Closed, match="^the slot is closed$"), slot:
+    with pytest.raises(Closed, match=r"^the slot is closed$"), slot:
         pass
     assert pool.statistics().active == 0
 
@@ -217,9 +218,9 @@ async def test_closing_refuses_the_queue_and_newcomers() -> None:
     pool.close()
     assert pool.is_closed
     for acquiring in (waiter, pool.acquire(), pool.acquire(wait_s=FOREVER_S)):
-        with pytest.raises(Closed, match="^the pool is closed$"):
+        with pytest.raises(Closed, match=r"^the pool is closed$"):
             await acquiring
-    with pytest.raises(Closed, match="^the pool is closed$"):
+    with pytest.raises(Closed, match=r"^the pool is closed$"):
         pool.acquire_nowait()
     assert slot.is_held
     slot.release()
@@ -350,18 +351,18 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0]))
     def pass_time(self, seconds: float) -> None:
-        """The clock moves on, which may end somebody's patience."""
+        """Move the clock on, which may end somebody's patience."""
         self.loop.now += seconds
         self.is_settled = False
 
     @rule()
     def one_turn(self) -> None:
-        """The event loop turns once."""
+        """Have the event loop turn once."""
         self.loop.run_until_complete(asyncio.sleep(0))
 
     @rule()
     def settle(self) -> None:
-        """The event loop turns until nothing moves any more."""
+        """Have the event loop turn until nothing moves any more."""
         for _ in range(8):
             self.loop.run_until_complete(asyncio.sleep(0))
         self._take_stock()
@@ -370,7 +371,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.asked) > 3)
     @rule()
     def close(self) -> None:
-        """The pool is closed."""
+        """Close the pool."""
         self.pool.close()
         self.is_settled = False
 
@@ -378,13 +379,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_the_limit(self) -> None:
-        """The figures stay within the limit at every moment."""
+        """Check that the figures are within the limit."""
         statistics = self.pool.statistics()
         assert len(self.held) <= statistics.active <= statistics.peak <= statistics.limit
 
     @invariant()
     def nothing_lost(self) -> None:
-        """Once all is quiet, every slot is held or free, and nobody waits beside a free one."""
+        """Check that, once all is quiet, slots are held or free and nobody waits beside a free one."""
         if not self.is_settled:
             return
         statistics = self.pool.statistics()

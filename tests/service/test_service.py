@@ -196,7 +196,7 @@ async def test_a_closed_service_opens_no_session(make: Make, census: Census) -> 
     service = make(populate(census, AsyncWorld))
     await service.close()
     assert service.is_draining
-    with pytest.raises(Closed, match="^the service is closed$"):
+    with pytest.raises(Closed, match=r"^the service is closed$"):
         await service.open_session(wait_s=5)
 
 
@@ -214,7 +214,7 @@ async def test_a_failed_constructor_is_chained_to_its_error(make: Make, census: 
     """`EnvironmentFailed` has the constructor's exception as its cause."""
     for world in (AsyncWorld, PlainWorld):
         service = make(populate(census, world, on_make="raise"))
-        with pytest.raises(EnvironmentFailed, match="cannot be made: it broke$") as failure:
+        with pytest.raises(EnvironmentFailed, match=r"cannot be made: it broke$") as failure:
             await service.open_session()
         assert failure.value.code == "FACTORY_ERROR"
         assert repr(failure.value.__cause__) == "ValueError('it broke')"

@@ -206,9 +206,7 @@ async def test_a_session_in_use_is_not_reclaimed(
     serve: Serve, http: aiohttp.ClientSession, census: Census
 ) -> None:
     """A step that takes longer than the idle time is no idleness."""
-    served = await serve(
-        populate(census, AsyncWorld), http_idle_timeout_s=0.2, heartbeat_s=0.1
-    )
+    served = await serve(populate(census, AsyncWorld), http_idle_timeout_s=0.2, heartbeat_s=0.1)
     used, unused = await Caller(http, served).open(), await Caller(http, served).open()
     step = asyncio.create_task(used.step("hang"))
     await eventually(lambda: census.hanging)

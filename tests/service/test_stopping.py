@@ -315,7 +315,7 @@ async def test_an_address_in_use_is_an_error_that_leaves_nothing(
     server = Server(app, "127.0.0.1", port)
     with pytest.raises(OSError, match="Address already in use"):
         await server.start()
-    with pytest.raises(RuntimeError, match="^the server has not started$"):
+    with pytest.raises(RuntimeError, match=r"^the server has not started$"):
         server.url  # noqa: B018
     await server.stop()
     socket = await foreign.connect(served.ws_url)
@@ -493,4 +493,3 @@ async def test_a_stop_ends_as_soon_as_the_last_session_does() -> None:
         await socket.close()
         code, output = await running.ended()
     assert (code, output.splitlines()[-1]) == (0, "faults: []")
-

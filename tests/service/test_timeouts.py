@@ -1,18 +1,18 @@
 """Time limits: of steps, of silence, of making and of closing; and the calls that outlast them."""
 
 import asyncio
+import json
 import logging
 from functools import partial
 from typing import Any
 
 import pytest
+import websockets.asyncio.client as foreign
 
 from aioenv.service import EnvironmentMetadata
 from tests.conftest import Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, World, populate
-from tests.service.conftest import Connect, OpenRaw, Talk
-
-pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+from tests.service.conftest import Connect, OpenRaw, RawPeer
 
 HANG = {"type": "step", "data": {"text": "hang"}}
 SHORT_S = 0.05
@@ -23,12 +23,12 @@ def active(served: Served) -> int:
     return served.service.pool.statistics().active
 
 
-async def abandon(talk: Talk, census: Census) -> None:
+async def abandon(peer: RawPeer, census: Census) -> None:
     """Leave in the middle of a step."""
     hanging = census.hanging
-    await talk.tell(HANG)
+    peer.say("hang")
     await eventually(lambda: census.hanging > hanging)
-    await talk.socket.close()
+    peer.abort()
 
 
 # Steps
@@ -41,9 +41,8 @@ async def test_an_async_call_that_takes_too_long_is_cancelled(
     """The client is told the limit, and the session goes on at once."""
     served = await serve(populate(census, AsyncWorld), step_timeout_s=SHORT_S)
     talk = await connect(served)
-    error = await talk.refused({"type": operation, "data": {"text": "hang"}}
-                               if operation == "step"
-                               else {"type": operation, "data": {"do": "hang"}})
+    data = {"text": "hang"} if operation == "step" else {"do": "hang"}
+    error = await talk.refused({"type": operation, "data": data})
     message = f"{operation} took longer than {SHORT_S:g} s"
     assert error == {"message": message, "code": "EXECUTION_TIMEOUT"}
     assert (census.hanging, census.cancelled) == (0, 1)
@@ -112,49 +111,51 @@ async def test_state_waits_for_a_plain_step_within_the_time_of_a_step(
 
 
 async def test_what_an_abandoned_step_raises_is_nobody_s_surprise(
-    serve: Serve, connect: Connect, census: Census
+    serve: Serve, census: Census
 ) -> None:
     """A late failure is not reported to the event loop as never retrieved."""
-    served = await serve(populate(census, PlainWorld), step_timeout_s=1.0)
-    talk = await connect(served)
-    step = {"type": "step", "data": {"text": "hang, then raise"}}
-    assert (await talk.refused(step))["code"] == "EXECUTION_TIMEOUT"
-    await talk.tell({"type": "state"})
-    await eventually(lambda: census.hanging)
-    census.open_gate()
-    assert (await talk.hear())["type"] == "state"
+    served = await serve(populate(census, PlainWorld), step_timeout_s=0.2)
+    async with foreign.connect(served.ws_url) as socket:
+        await socket.send('{"type":"step","data":{"text":"hang, then raise"}}')
+        assert json.loads(await socket.recv())["data"]["code"] == "EXECUTION_TIMEOUT"
+        await socket.send('{"type":"state"}')
+        await (await socket.ping())  # by the pong it has read the request
+        census.open_gate()
+        await socket.recv()
 
 
 @pytest.mark.parametrize("operation", ["reset", "state", "step", "close"])
 async def test_a_mixed_environment_is_never_called_twice_at_a_time(
-    serve: Serve, connect: Connect, census: Census, operation: str
+    serve: Serve, census: Census, operation: str
 ) -> None:
     """A coroutine waits for a plain step that outlasted its time, as a plain method does."""
-    served = await serve(populate(census, MixedWorld), step_timeout_s=1.0)
-    talk = await connect(served)
-    assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
-    data = {"data": {"text": "next"}} if operation == "step" else {}
-    await talk.tell({"type": operation, **data})
-    if operation != "close":
-        await talk.tell({"type": "state"})
-    await asyncio.sleep(0)
-    census.open_gate()  # the census notes two calls at a time
-    if operation == "close":
-        assert await talk.ended() == 1000
-    else:
-        await talk.hear()
-        assert (await talk.hear())["type"] == "state"
+    served = await serve(populate(census, MixedWorld), step_timeout_s=0.2)
+    async with foreign.connect(served.ws_url) as socket:
+        await socket.send(json.dumps(HANG))
+        assert json.loads(await socket.recv())["data"]["code"] == "EXECUTION_TIMEOUT"
+        data = {"data": {"text": "next"}} if operation == "step" else {}
+        await socket.send(json.dumps({"type": operation, **data}))
+        if operation == "close":
+            await eventually(lambda: served.service.workers.stragglers)
+        else:
+            await (await socket.ping())  # by the pong it has read the request
+        census.open_gate()  # the census notes two calls at a time
+        if operation == "close":
+            await socket.wait_closed()
+            assert socket.close_code == 1000
+        else:
+            await socket.recv()
 
 
 # Calls that outlast their sessions
 
 
 async def test_an_abandoned_plain_step_leaves_the_pool_s_count(
-    serve: Serve, connect: Connect, census: Census
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
 ) -> None:
     """Its slot is free while it still runs, it is counted as a straggler, and closed at its end."""
     served = await serve(populate(census, PlainWorld), max_concurrent_envs=1)
-    await abandon(await connect(served), census)
+    await abandon(await open_raw(served), census)
     await eventually(lambda: active(served) == 0)
     assert (census.hanging, served.service.workers.stragglers) == (1, 1)
     await (await connect(served)).echoes()
@@ -164,10 +165,12 @@ async def test_an_abandoned_plain_step_leaves_the_pool_s_count(
     await eventually(lambda: census.closed == 1)
 
 
-async def test_stragglers_are_bounded(serve: Serve, connect: Connect, census: Census) -> None:
+async def test_stragglers_are_bounded(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
     """Beyond the bound an abandoned step keeps its slot, so that hanging cannot spread."""
     served = await serve(populate(census, PlainWorld), max_concurrent_envs=2, max_stragglers=1)
-    first, second = await connect(served), await connect(served)
+    first, second = await open_raw(served), await open_raw(served)
     await abandon(first, census)
     await eventually(lambda: active(served) == 1)
     await abandon(second, census)
@@ -182,20 +185,22 @@ async def test_stragglers_are_bounded(serve: Serve, connect: Connect, census: Ce
 
 
 async def test_an_abandoned_async_step_is_no_straggler(
-    serve: Serve, connect: Connect, census: Census
+    serve: Serve, open_raw: OpenRaw, census: Census
 ) -> None:
     """A coroutine is cancelled, so that nothing is left of it."""
     served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1)
-    await abandon(await connect(served), census)
+    await abandon(await open_raw(served), census)
     await eventually(lambda: active(served) == 0)
     assert (census.hanging, served.service.workers.stragglers) == (0, 0)
 
 
-async def test_stragglers_starve_nobody(serve: Serve, connect: Connect, census: Census) -> None:
+async def test_stragglers_starve_nobody(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
     """They have threads of their own on top of those that all sessions share."""
     served = await serve(populate(census, PlainWorld), worker_threads=1, max_stragglers=2)
     for _ in range(2):
-        await abandon(await connect(served), census)
+        await abandon(await open_raw(served), census)
     await eventually(lambda: served.service.workers.stragglers == 2)
     await (await connect(served)).echoes()
 
@@ -228,9 +233,7 @@ async def test_an_idle_session_is_closed(
     await eventually(lambda: active(served) == 0)
 
 
-async def test_a_busy_session_is_not_idle(
-    serve: Serve, connect: Connect, census: Census
-) -> None:
+async def test_a_busy_session_is_not_idle(serve: Serve, connect: Connect, census: Census) -> None:
     """A long step is no silence; the limit counts from its answer."""
     served = await serve(populate(census, AsyncWorld), idle_timeout_s=0.5, heartbeat_s=0.1)
     busy, idle = await connect(served), await connect(served)
@@ -405,13 +408,13 @@ async def test_a_plain_close_that_hangs_leaves_the_pool_s_count(
 
 
 async def test_a_session_may_end_while_its_environment_is_closed_already(
-    serve: Serve, connect: Connect, census: Census
+    serve: Serve, open_raw: OpenRaw, census: Census
 ) -> None:
     """Two ends at a time, the client's and the service's, close it once."""
     served = await serve(populate(census, AsyncWorld, on_close="hang"))
-    talk = await connect(served)
-    await talk.echoes()
-    await talk.socket.close()
+    peer = await open_raw(served)
+    await eventually(lambda: census.made)
+    peer.abort()
     await eventually(lambda: census.hanging)
     stopping = asyncio.create_task(served.server.stop())
     await asyncio.sleep(0)
