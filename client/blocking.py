@@ -95,10 +95,12 @@ def anywhere(
     def call(self: HomedT, *args: P.args, **kwargs: P.kwargs) -> Any:
         running = asyncio._get_running_loop()  # the documented twin raises where none runs
         home = self._home
-        if home is not running and home is not None and (reason := _end_of(home)):
+        if home is running and running is not None:
+            return method(self, *args, **kwargs)
+        if home is not None and (reason := _end_of(home)):
             self._leave_home(reason)
             home = None
-        if running is not None and (home is running or home is None):
+        if running is not None and home is None:
             return method(self, *args, **kwargs)
         coroutine = method(self, *args, **kwargs)
         future = asyncio.run_coroutine_threadsafe(coroutine, _loop_for(home, coroutine))

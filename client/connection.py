@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import aiohttp
@@ -86,6 +86,7 @@ class Connection:
         "__weakref__",
         "_farewell",
         "_heard_at",
+        "_in_line",
         "_is_doubted",
         "_line",
         "_loop",
@@ -114,6 +115,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._replies = PendingReplies(self._loop)
         self._line = asyncio.Lock()
+        self._in_line = 0
         self._phase = _Phase.OPEN
         self._loss: Exception | None = None
         self._unasked: bytes | None = None
@@ -169,11 +171,13 @@ class Connection:
         socket.hand_over(connection)
         return connection
 
-    async def request(self, frame: bytes, operation: str, *, patience_s: float = 0.0) -> bytes:
-        """Send a request and return its reply's text. Concurrent calls take their turns in order.
+    def request(
+        self, frame: bytes, operation: str, *, patience_s: float = 0.0
+    ) -> Awaitable[bytes]:
+        """Send a request; await what is returned for its reply's text.
 
-        Cancelling it costs only the reply: it is dropped when it comes, and the connection goes
-        on in step.
+        It is sent at once, or where one is under way already, when its turn has come. Cancelling
+        it costs only the reply: it is dropped when it comes, and the connection goes on in step.
 
         Args:
             frame: the request's text.
@@ -187,22 +191,9 @@ class Connection:
             Closed: it was closed on this side.
         """
         newest = self._replies.newest
-        if (newest is not None and not newest.done()) or self._line.locked():
-            await self._wait_turn()
-        if self._unasked is not None:  # even when the connection is lost: it says why
-            unasked, self._unasked = self._unasked, None
-            return unasked
-        if self._phase is not _Phase.OPEN:
-            raise self._reason()
-        if len(self._replies) >= _MOST_ABANDONED:
-            self._give_up(SessionLost(f"{_MOST_ABANDONED} requests in a row got no reply"))
-            raise self._reason()
-        limit_s = self._options.message_timeout_s
-        if limit_s is not None:
-            limit_s += patience_s
-        waiter = self._replies.expect(operation, limit_s)
-        self._write(WSMsgType.TEXT, frame)
-        return await waiter
+        if (newest is None or newest.done()) and not self._in_line:
+            return self._send(frame, operation, patience_s)
+        return self._request_in_turn(frame, operation, patience_s)
 
     async def close(self) -> None:
         """Take leave and close; what waits for a reply gets `Closed`. Safe to call twice.
@@ -230,7 +221,7 @@ class Connection:
                 self._doubt(f"no answer to a ping for {timeout_s:g} s")
         elif interval_s is not None and now - self._heard_at >= interval_s:
             self._pinged_at, self._is_doubted = now, False
-            self._write(WSMsgType.PING, b"")
+            self._write_control(WSMsgType.PING, b"")
 
     # What the socket hands over
 
@@ -244,7 +235,7 @@ class Connection:
         """Answer a ping, note a pong; a binary frame has no place here."""
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING:
-            self._write(WSMsgType.PONG, data)
+            self._write_control(WSMsgType.PONG, data)
         elif kind is WSMsgType.BINARY:
             violation = ProtocolViolation("the service sent a binary frame")
             self._give_up(violation, WSCloseCode.UNSUPPORTED_DATA)
@@ -262,21 +253,44 @@ class Connection:
 
     # Private methods
 
-    async def _wait_turn(self) -> None:
-        """Wait, first come, first served, until no request is under way: the wire carries one.
-
-        Whoever has waited must send before it awaits anything else.
-        """
-        async with self._line:
-            while (newest := self._replies.newest) is not None and not newest.done():
-                await asyncio.wait([newest])
-
-    def _write(self, kind: WSMsgType, data: bytes) -> None:
-        """Write a frame to the socket's buffer, which holds one request and a few pongs at most."""
+    async def _request_in_turn(self, frame: bytes, operation: str, patience_s: float) -> bytes:
+        """Wait, first come, first served, until no request is under way: the wire carries one."""
+        self._in_line += 1
         try:
-            self._socket.write(kind, data)
+            async with self._line:
+                while (newest := self._replies.newest) is not None and not newest.done():
+                    await asyncio.wait([newest])
+                reply = self._send(frame, operation, patience_s)
+        finally:
+            self._in_line -= 1
+        return await reply
+
+    def _send(self, frame: bytes, operation: str, patience_s: float) -> "asyncio.Future[bytes]":
+        if self._phase is not _Phase.OPEN or self._unasked is not None:
+            return self._answer_unasked()
+        if len(self._replies) >= _MOST_ABANDONED:
+            self._give_up(SessionLost(f"{_MOST_ABANDONED} requests in a row got no reply"))
+            raise self._reason()
+        limit_s = self._options.message_timeout_s
+        reply = self._replies.expect(operation, None if limit_s is None else limit_s + patience_s)
+        try:
+            self._socket.write(WSMsgType.TEXT, frame)
         except ConnectionError:
-            log.debug("%r ended before a frame; what it still sent is read", self)
+            log.debug("%r ended before a request; what it still sent is read", self)
+        return reply
+
+    def _answer_unasked(self) -> "asyncio.Future[bytes]":
+        """Answer with what came unasked, even when the connection is lost: it says why."""
+        if self._unasked is None:
+            raise self._reason()
+        reply: asyncio.Future[bytes] = self._loop.create_future()
+        reply.set_result(self._unasked)
+        self._unasked = None
+        return reply
+
+    def _write_control(self, kind: WSMsgType, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # what was sent before the end is still read
+            self._socket.write(kind, data)
 
     def _keep_unasked(self, text: bytes) -> None:
         """Keep an error for the next request; give up a connection that is out of step."""

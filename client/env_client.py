@@ -222,14 +222,14 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         connection = self._connection
         if connection is None:
             connection = await self._connect()
-        frame = write_request("step", self._step_payload(action))
+        frame = write_request("step", self._payload_of(action))
         reply = await connection.request(frame, "step")
         try:
             data = read_reply(reply, "observation")
         except AioEnvError as error:
             self._note(error, connection)
             raise
-        return self._parse_result(data)
+        return self._result_of(data)
 
     @anywhere
     async def state(self) -> StateT:
@@ -313,11 +313,11 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def _step_payload(self, action: ActionT) -> dict[str, Any]:
         """Return the action's fields as JSON values."""
-        return (self._contract or self._codec()).write_action(action)  # type: ignore[no-any-return]
+        return self._codec().write_action(action)
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
         """Read the data of an observation reply."""
-        return (self._contract or self._codec()).read_result(payload)  # type: ignore[no-any-return]
+        return self._codec().read_result(payload)
 
     def _parse_state(self, payload: dict[str, Any]) -> StateT:
         """Read the data of a state reply."""
@@ -379,6 +379,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             raise Closed("client")
         if self._connection is not None and self._connection.is_open:
             return self._connection
+        self._bind_hooks()  # models that cannot be used are refused before anything is opened
         if self._transport is None:
             self._transport = Transport.join()
             close_at_exit(self)
@@ -396,6 +397,14 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             raise
         self._lost, self._connection = self._connection, connection
         return connection
+
+    def _bind_hooks(self) -> None:
+        """Have a step call the hooks that were overridden, and the contract instead of the rest."""
+        cls, is_typed = type(self), len(self._models) == 3
+        is_ours = is_typed and cls._step_payload is EnvClient._step_payload
+        self._payload_of = self._codec().write_action if is_ours else self._step_payload
+        is_ours = is_typed and cls._parse_result is EnvClient._parse_result
+        self._result_of = self._codec().read_result if is_ours else self._parse_result
 
     async def _launch(self) -> None:
         if self._launcher is not None and not self._is_launched:

@@ -11,7 +11,7 @@ from aioenv import Contract, State
 from aioenv.service.access import guard
 from aioenv.service.http import HttpDoors, errors_as_json, read_wait
 from aioenv.service.kept import KeptSessions
-from aioenv.service.service import EnvironmentFactory, Service
+from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
 
@@ -58,7 +58,8 @@ def create_app(
     overrides = {} if max_concurrent_envs is None else {"max_concurrent_envs": max_concurrent_envs}
     settings = attrs.evolve(settings or Settings.from_environ(), **overrides)
     contract = Contract(action, observation, state)
-    name = name or getattr(environment, "__name__", type(environment).__name__)
+    maker = maker_of(environment)
+    name = name or str(getattr(maker, "__name__", type(maker).__name__))
     service = Service(environment, contract, name, settings)
 
     app = web.Application(

@@ -75,8 +75,11 @@ class FrameSocket(web.WebSocketResponse[Any]):
         request.protocol.set_parser(self._parser)
         request.protocol.keep_alive(False)
 
-    def write(self, kind: WSMsgType, data: bytes) -> None:
+    def write(self, kind: WSMsgType, data: bytes) -> bool:
         """Write a frame into the connection's buffer, whether there is room or not.
+
+        Returns:
+            Whether the client takes less than is written: `drain` before writing more.
 
         Raises:
             ConnectionError: the connection is closing or gone.
@@ -86,11 +89,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         if writer._closing:
             raise ConnectionResetError("the connection is closing")
         writer._write_websocket_frame(data, kind, 0)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the client takes less than is written; `drain` before writing more."""
-        return self._writer.protocol._paused  # type: ignore[no-any-return, union-attr]
+        return writer.protocol._paused  # type: ignore[no-any-return]
 
     async def drain(self) -> None:
         """Wait until there is room.

@@ -17,10 +17,18 @@ from aioenv.service.pool import SessionPool, Slot
 from aioenv.service.session import Session
 from aioenv.service.settings import Settings
 
-__all__ = ["EnvironmentFactory", "Service"]
+__all__ = ["EnvironmentFactory", "Service", "maker_of"]
 
 EnvironmentFactory = Callable[[], Any]
 log = logging.getLogger(__name__)
+
+
+def maker_of(factory: EnvironmentFactory) -> Any:
+    """Return a factory without the arguments that were bound to it beforehand."""
+    maker: Any = factory
+    while isinstance(maker, functools.partial):
+        maker = maker.func
+    return maker
 
 
 class Service:
@@ -60,8 +68,9 @@ class Service:
 
     def metadata(self) -> EnvironmentMetadata:
         """Tell what the environment is, with the README where the settings name one."""
-        if isinstance(self.factory, type) and issubclass(self.factory, Environment):
-            metadata = self.factory.metadata()
+        maker = maker_of(self.factory)
+        if isinstance(maker, type) and issubclass(maker, Environment):
+            metadata = maker.metadata()
         else:
             metadata = EnvironmentMetadata(self.name, f"The environment {self.name}")
         path = self.settings.readme_path
@@ -181,16 +190,8 @@ class Service:
     @property
     def _is_made_on_loop(self) -> bool:
         """Whether the factory is the class of an environment that lives on the event loop."""
-        maker = self._maker
+        maker = maker_of(self.factory)
         return isinstance(maker, type) and is_async(getattr(maker, "reset", None))
-
-    @property
-    def _maker(self) -> Any:
-        """The factory itself, without arguments that were bound to it beforehand."""
-        maker: Any = self.factory
-        while isinstance(maker, functools.partial):
-            maker = maker.func
-        return maker
 
     def _new_session_nowait(self, slot: Slot) -> Session:
         try:
@@ -247,8 +248,8 @@ class Service:
     def _new_caller(self) -> Caller:
         # What a function makes may turn out to want a thread of its own, and its constructor has
         # to run there already.
-        maker = self._maker
-        return Caller(self.workers, own_thread=getattr(maker, "own_thread", True))
+        own_thread = getattr(maker_of(self.factory), "own_thread", True)
+        return Caller(self.workers, own_thread=own_thread)
 
     def _session_of(self, environment: Any, caller: Caller) -> Session:
         if not isinstance(environment, Environment):

@@ -275,10 +275,8 @@ class SocketDoor:
                 reply = contract.write_observation(outcome)
         except AioEnvError as error:
             reply = _refusal(error)
-        socket = self._socket
-        socket.write(WSMsgType.TEXT, reply)
-        if socket.is_full:
-            await socket.drain()
+        if self._socket.write(WSMsgType.TEXT, reply):
+            await self._socket.drain()
 
     # Private methods
 

@@ -196,7 +196,7 @@ async def test_a_cancelled_send() -> None:
         first = asyncio.create_task(ask(connection, 1))
         await asyncio.sleep(0)
         await cancelled(first)
-        second = asyncio.create_task(
+        second = asyncio.ensure_future(
             connection.request(dumps({"number": 2, "padding": "x" * 8_000_000}), "step")
         )
         await asyncio.sleep(0)
@@ -336,7 +336,7 @@ async def test_a_refusal_comes_while_the_first_request_is_sent() -> None:
 
     sending, refused = asyncio.Event(), asyncio.Event()
     async with scripted(script) as service, connected(service.url) as connection:
-        asking = asyncio.create_task(connection.request(b'"%s"' % (b"x" * 8_000_000), "step"))
+        asking = asyncio.ensure_future(connection.request(b'"%s"' % (b"x" * 8_000_000), "step"))
         await asyncio.sleep(0)
         sending.set()
         assert loads(await asking) == REFUSAL

@@ -717,6 +717,20 @@ async def test_a_client_without_models(echo: Served) -> None:
             await env.step(EchoAction("x"))
 
 
+class Unfit(EnvClient[str, EchoObservation, State]):  # type: ignore[type-var]
+    """Its action is no model."""
+
+
+async def test_a_client_with_models_that_are_none(echo: Served) -> None:
+    """Models that cannot be used are refused by the first connect, which leaves nothing behind."""
+    with pytest.raises(TypeError, match="str.* is not an attrs class"):
+        async with Unfit(echo.url) as env:
+            await env.step("x")
+    with pytest.raises(TypeError, match="str.* is not an attrs class"):
+        await Unfit(echo.url)
+    await eventually(lambda: not echo.service.pool.statistics().active)
+
+
 # What does not fit
 
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from aioenv import Observation
 from tests.conftest import Serve, eventually
-from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, Tally, World, populate
+from tests.environments import (
+    AsyncWorld,
+    Census,
+    Heard,
+    MixedWorld,
+    PlainWorld,
+    Tally,
+    World,
+    populate,
+)
 from tests.service.conftest import Connect, OpenRaw, Talk
 
 
@@ -453,20 +462,16 @@ async def test_an_environment_that_takes_any_option_gets_all_but_its_own_name(
     """Not even ``self`` and the names of our own parameters trip it up."""
     got: list[dict[str, Any]] = []
 
-    class Omnivorous(world):  # type: ignore[misc, valid-type]
-        if world is AsyncWorld:
+    async def reset(self: World, **options: Any) -> Heard:
+        got.append(options)
+        return Heard("ready")
 
-            async def reset(self, **options: Any) -> Any:
-                got.append(options)
-                return await super().reset()
+    def reset_plainly(self: World, **options: Any) -> Heard:
+        got.append(options)
+        return Heard("ready")
 
-        else:
-
-            def reset(self, **options: Any) -> Any:
-                got.append(options)
-                return super().reset()
-
-    talk = await connect(await serve(populate(census, Omnivorous)))
+    method = reset if world is AsyncWorld else reset_plainly
+    talk = await connect(await serve(populate(census, world, reset=method)))
     names = ["self", "method", "args", "kwargs", "operation", "call", "level"]
     reply = await talk.ask({"type": "reset", "data": dict.fromkeys(names, 1)})
     assert reply["type"] == "observation", reply

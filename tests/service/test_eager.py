@@ -180,8 +180,8 @@ async def test_being_dropped_closes_the_coroutine() -> None:
             cleaned.append(True)
 
     runner = finish(suspended(work()))
-    runner.send(None)  # type: ignore[attr-defined]
-    runner.close()  # type: ignore[attr-defined]
+    runner.send(None)
+    runner.close()
     assert cleaned == [True]
 
 

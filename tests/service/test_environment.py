@@ -142,6 +142,26 @@ async def test_what_a_function_makes_shares_the_threads_unless_it_wants_its_own(
     assert len(step_threads) == 1
 
 
+async def test_bound_arguments_change_nothing_else(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A partial of a class is made where the class would be, and keeps its name and metadata."""
+
+    class Configured(AsyncWorld):
+        """Has a level."""
+
+        def __init__(self, level: int) -> None:
+            asyncio.get_running_loop()
+            super().__init__()
+            self.level = level
+
+    world: Any = populate(census, Configured, __doc__=Configured.__doc__)
+    served = await serve(partial(partial(world), level=3))
+    await (await connect(served)).echoes()
+    assert served.service.name == "Configured"
+    assert served.service.metadata() == EnvironmentMetadata("Configured", "Has a level.")
+
+
 async def test_an_async_factory_may_make_it(serve: Serve, connect: Connect, census: Census) -> None:
     """It is awaited on the event loop, and may take its time."""
     world = populate(census, AsyncWorld)
@@ -171,7 +191,7 @@ class Thoughtful(AsyncWorld):
         return "not timed out"
 
     async def _timeout_at_once(self) -> str:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(60):  # noqa: ASYNC100  # that it ends at once is the point
             return "in time"
 
     async def _wait_for(self) -> str:

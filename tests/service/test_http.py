@@ -162,7 +162,7 @@ async def test_each_call_has_an_environment_of_its_own(
             "done": False,
             "metadata": {"step": 1},
         }
-    fresh = {"episode_id": None, "step_count": 0, "heard": []}
+    fresh: dict[str, Any] = {"episode_id": None, "step_count": 0, "heard": []}
     assert await get(http, f"{served.url}/state") == fresh
     assert census.made == census.closed == 4
 

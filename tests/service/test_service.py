@@ -39,7 +39,7 @@ async def make(census: Census) -> AsyncIterator[Make]:
     census.open_gate()
     for service in services:
         await service.close()
-        await eventually(lambda: not service.pool.statistics().active, f"{service} is empty")
+    await eventually(lambda: not any(made.pool.statistics().active for made in services))
 
 
 def _class(world: type[World]) -> Any:

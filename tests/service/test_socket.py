@@ -96,7 +96,7 @@ async def test_state_tells_every_field(
 ) -> None:
     """State is answered before the first reset too, with the class's own fields."""
     talk = await connect(await serve(populate(census, world)))
-    empty = {"episode_id": None, "step_count": 0, "heard": []}
+    empty: dict[str, Any] = {"episode_id": None, "step_count": 0, "heard": []}
     assert await talk.ask({"type": "state"}) == {"type": "state", "data": empty}
     await talk.say("one")
     await talk.say("two")

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import logging
-from functools import partial
 from typing import Any
 
 import pytest
 import websockets.asyncio.client as foreign
 
-from aioenv.service import EnvironmentMetadata
 from tests.conftest import Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, World, populate
 from tests.service.conftest import Connect, OpenRaw, RawPeer
@@ -436,19 +434,3 @@ async def test_an_unchanged_close_is_no_work(serve: Serve, connect: Connect) -> 
     await talk.tell({"type": "close"})
     assert await talk.ended() == 1000
     assert active(served) == 0
-
-
-async def test_a_bound_argument_does_not_change_where_an_environment_is_made(
-    serve: Serve, connect: Connect, census: Census
-) -> None:
-    """A partial of a class is treated as the class: on the loop if its methods are coroutines."""
-
-    class Configured(AsyncWorld):
-        def __init__(self, level: int) -> None:
-            asyncio.get_running_loop()
-            super().__init__()
-            self.level = level
-
-    served = await serve(partial(populate(census, Configured), level=3))
-    await (await connect(served)).echoes()
-    assert isinstance(served.service.metadata(), EnvironmentMetadata)
