@@ -86,7 +86,7 @@ def loads(text: bytes | str) -> Any:
     except ValueError:
         return _loads_slowly(text)
     # orjson reads an integer over 64 bits as the nearest float, and does not say so.
-    outline = (text if isinstance(text, bytes) else text.encode()).translate(_OUTLINE)
+    outline = (text if text.__class__ is bytes else text.encode()).translate(_OUTLINE)  # type: ignore[union-attr]
     if _MANY_DIGITS in outline and _has_big_integer(outline):
         return _loads_slowly(text)
     return value

@@ -88,6 +88,7 @@ class Connection:
         "_heard_at",
         "_in_line",
         "_is_doubted",
+        "_is_heard",
         "_line",
         "_loop",
         "_loss",
@@ -120,12 +121,13 @@ class Connection:
         self._loss: Exception | None = None
         self._unasked: bytes | None = None
         self._farewell: asyncio.Task[None] | None = None
+        self._is_heard = False  # since the last beat, which knows the time
         self._heard_at = self._loop.time()
         self._pinged_at = 0.0
         self._is_doubted = False
 
     def __repr__(self) -> str:
-        return f"<Connection {self.url} {self._phase.value} unanswered={len(self._replies)}>"
+        return f"<Connection {self.url} {self._phase.value} unanswered={len(self._replies.pending)}>"
 
     # Public attributes
 
@@ -215,6 +217,8 @@ class Connection:
 
     def beat(self, now: float) -> None:
         """Ping a silent service; give up one that stays silent."""
+        if self._is_heard:
+            self._is_heard, self._heard_at = False, now
         interval_s, timeout_s = self._options.ping_interval_s, self._options.ping_timeout_s
         if self._pinged_at > self._heard_at:
             if timeout_s is not None and now - self._pinged_at >= timeout_s:
@@ -227,13 +231,18 @@ class Connection:
 
     def on_text(self, text: bytes) -> None:
         """Give a reply to the oldest request."""
-        self._heard_at = self._loop.time()
-        if not self._replies.deliver(text) and self._phase is _Phase.OPEN:
+        self._is_heard = True
+        pending = self._replies.pending
+        if pending:
+            waiter = pending.popleft()[0]
+            if not waiter.done():
+                waiter.set_result(text)
+        elif self._phase is _Phase.OPEN:
             self._keep_unasked(text)
 
     def on_other(self, kind: WSMsgType, data: bytes) -> None:
         """Answer a ping, note a pong; a binary frame has no place here."""
-        self._heard_at = self._loop.time()
+        self._is_heard = True
         if kind is WSMsgType.PING:
             self._write_control(WSMsgType.PONG, data)
         elif kind is WSMsgType.BINARY:
@@ -268,7 +277,7 @@ class Connection:
     def _send(self, frame: bytes, operation: str, patience_s: float) -> "asyncio.Future[bytes]":
         if self._phase is not _Phase.OPEN or self._unasked is not None:
             return self._answer_unasked()
-        if len(self._replies) >= _MOST_ABANDONED:
+        if len(self._replies.pending) >= _MOST_ABANDONED:
             self._give_up(SessionLost(f"{_MOST_ABANDONED} requests in a row got no reply"))
             raise self._reason()
         limit_s = self._options.message_timeout_s

@@ -8,6 +8,7 @@ This rests on how aiohttp 3.14 puts its parser and its queue together, which is 
 `setup.cfg` admits no later minor release before the tests have seen it.
 """
 
+import asyncio
 from functools import partial
 from typing import Any, Protocol
 
@@ -75,6 +76,9 @@ class FrameSocket(aiohttp.ClientWebSocketResponse[Any]):
         """Hand every frame to an owner from now on, those that came before included."""
         early = self._reader.owner
         self._reader.owner = owner
+        transport = self._writer.transport
+        if not transport.is_closing():
+            transport.set_protocol(_Tap(transport.get_protocol(), self._frame_parser))
         for name, arguments in early.kept:
             getattr(owner, name)(*arguments)
 
@@ -121,3 +125,14 @@ class _Queue(WebSocketDataQueue):
     def set_exception(self, error: BaseException, *cause: BaseException) -> None:
         super().set_exception(error, *cause)
         self.owner.on_end(error)
+
+
+class _Tap(asyncio.Protocol):
+    """Feeds what arrives straight to the parser; aiohttp's protocol gets everything else."""
+
+    def __init__(self, inner: Any, parser: WebSocketReader) -> None:
+        self.data_received = parser.feed_data  # type: ignore[assignment]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]

@@ -29,18 +29,16 @@ class PendingReplies:
 
     Attributes:
         newest: the newest request's future, done or not; ``None`` before the first.
+        pending: the requests without a reply, the oldest first; each begins with its future.
     """
 
-    __slots__ = ("_loop", "_pending", "_timer", "newest")
+    __slots__ = ("_loop", "_timer", "newest", "pending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._pending: deque[_Pending] = deque()
+        self.pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.newest: asyncio.Future[bytes] | None = None
-
-    def __len__(self) -> int:
-        return len(self._pending)
 
     def expect(self, operation: str, limit_s: float | None) -> "asyncio.Future[bytes]":
         """Return the future of a request that is about to be sent.
@@ -57,21 +55,12 @@ class PendingReplies:
             timer = self._timer
             if timer is None or timer.when() > due_at:
                 self._set(due_at)
-        self._pending.append((waiter, operation, limit_s or 0.0, due_at))
+        self.pending.append((waiter, operation, limit_s or 0.0, due_at))
         return waiter
-
-    def deliver(self, text: bytes) -> bool:
-        """Give a reply to the oldest request; return whether there was one."""
-        if not self._pending:
-            return False
-        waiter = self._pending.popleft()[0]
-        if not waiter.done():
-            waiter.set_result(text)
-        return True
 
     def fail(self, error: Exception) -> None:
         """Have every request raise an error; no reply is expected any more."""
-        pending, self._pending = self._pending, deque()
+        pending, self.pending = self.pending, deque()
         for waiter, *_ in pending:
             if not waiter.done():
                 waiter.set_exception(error)
@@ -89,7 +78,7 @@ class PendingReplies:
         self._timer = None
         now = self._loop.time()
         next_due_at = float("inf")
-        for waiter, operation, limit_s, due_at in self._pending:
+        for waiter, operation, limit_s, due_at in self.pending:
             if waiter.done():
                 continue
             if due_at <= now:

@@ -9,6 +9,7 @@ This rests on how aiohttp 3.14 puts its parser and its queue together, which is 
 `setup.cfg` admits no later minor release before the tests have seen it.
 """
 
+import asyncio
 from typing import Any, Protocol
 
 from aiohttp import WebSocketError, WSMsgType, web
@@ -74,6 +75,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         )
         request.protocol.set_parser(self._parser)
         request.protocol.keep_alive(False)
+        writer.transport.set_protocol(_Tap(request.protocol, self._parser))
 
     def write(self, kind: WSMsgType, data: bytes) -> bool:
         """Write a frame into the connection's buffer, whether there is room or not.
@@ -122,3 +124,14 @@ class _Queue(WebSocketDataQueue):
     def set_exception(self, error: BaseException, *cause: BaseException) -> None:
         super().set_exception(error, *cause)
         self.owner.on_end(error)
+
+
+class _Tap(asyncio.Protocol):
+    """Feeds what arrives straight to the parser; aiohttp's protocol gets everything else."""
+
+    def __init__(self, inner: Any, parser: WebSocketReader) -> None:
+        self.data_received = parser.feed_data  # type: ignore[assignment]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]

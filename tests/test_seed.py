@@ -13,7 +13,7 @@ import pytest
 
 from tests.peer.process import LineProcess
 
-EXISTING_SERVER = '''
+EXISTING_SERVER = """
 from echo_env import EchoAction, EchoEnv
 
 # Connect to existing server
@@ -22,9 +22,9 @@ echo_envenv = EchoEnv(base_url="<ENV_HTTP_URL_HERE>")
 # Use as normal
 result = echo_envenv.reset()
 result = echo_envenv.step(EchoAction(message="Hello!"))
-'''
+"""
 
-CONTEXT_MANAGER = '''
+CONTEXT_MANAGER = """
 from echo_env import EchoAction, EchoEnv
 
 # Connect with context manager (auto-connects and closes)
@@ -35,9 +35,9 @@ with EchoEnv(base_url="http://localhost:8000") as env:
     for msg in ["Hello", "World", "!"]:
         result = env.step(EchoAction(message=msg))
         print(f"Echoed: {result.observation.echoed_message}")
-'''
+"""
 
-FACTORY_MODE = '''
+FACTORY_MODE = """
 # In server/app.py - use factory mode for concurrent sessions
 app = create_app(
     EchoEnvironment,  # Pass class, not instance
@@ -45,9 +45,9 @@ app = create_app(
     EchoObservation,
     max_concurrent_envs=4,  # Allow 4 concurrent sessions
 )
-'''
+"""
 
-CONCURRENT_SESSIONS = '''
+CONCURRENT_SESSIONS = """
 from echo_env import EchoAction, EchoEnv
 from concurrent.futures import ThreadPoolExecutor
 
@@ -61,7 +61,7 @@ def run_episode(client_id: int):
 # Run 4 episodes concurrently
 with ThreadPoolExecutor(max_workers=4) as executor:
     results = list(executor.map(run_episode, range(4)))
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,7 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._transport: Any = writer.transport  # a transport in both directions, says asyncio
         self.path = ""
         self.headers: dict[str, str] = {}
         self.pings: list[bytes] = []
@@ -161,11 +162,11 @@ class Peer:
 
     def pause(self) -> None:
         """Take no more bytes from the network, as a process does that was stopped."""
-        self._writer.transport.pause_reading()
+        self._transport.pause_reading()
 
     def resume(self) -> None:
         """Take bytes from the network again."""
-        self._writer.transport.resume_reading()
+        self._transport.resume_reading()
 
     def end(self) -> None:
         """End the TCP connection in good order, without a word of WebSocket."""
@@ -176,7 +177,7 @@ class Peer:
         socket = self._writer.get_extra_info("socket")
         with contextlib.suppress(OSError):
             socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+        self._transport.abort()
 
     async def wait_ended(self) -> None:
         """Wait until the TCP connection has ended at this end."""

@@ -1,6 +1,7 @@
 """Blocking code: the same methods where no event loop runs, from one thread or from many."""
 
 import asyncio
+import json
 import os
 import signal
 import threading
@@ -26,7 +27,7 @@ from aioenv.client.blocking import background_loop
 from echo_env import EchoAction, EchoEnv, EchoObservation
 from echo_env.environment import EchoEnvironment
 from tests.client.conftest import RunScript
-from tests.client.scripted import in_thread
+from tests.client.scripted import in_thread, observation
 
 # Where no loop runs, the methods return their results, which their types (those of async code) do
 # not say; `.sync()` is typed. So these tests hold blocking clients as `Any`.
@@ -50,7 +51,7 @@ def test_every_method_blocks(echo_process: str) -> None:
     assert result.reward == pytest.approx(1.3)
     assert env.state() == State(episode_id="one", step_count=1)
     further = env.new_session()
-    assert isinstance(further, EchoEnv)
+    assert type(further) is EchoEnv
     assert further.state() == State()
     assert env.close() is None
     with pytest.raises(Closed, match="the client is closed"):
@@ -83,7 +84,8 @@ def test_the_typed_twin(echo_process: str, entered: bool) -> None:
     further = env.new_session()
     assert isinstance(further, SyncEnvClient)
     assert further.state() == State()
-    assert client.state() == State(episode_id="twin", step_count=1)  # type: ignore[comparison-overlap]
+    untyped: Any = client
+    assert untyped.state() == State(episode_id="twin", step_count=1)
     if entered:
         env.__exit__(None, None, None)
     else:
@@ -111,7 +113,7 @@ def test_errors_come_through(echo_process: str, unused_port: int) -> None:
         with pytest.raises(TypeError, match="takes a EchoAction, not str"):
             env.step("x")
         env.step(EchoAction("x"))
-    with pytest.raises(ConnectionFailed, match="Connect call failed|Connection refused") as caught:
+    with pytest.raises(ConnectionFailed, match=r"Connect call failed|Connection refused") as caught:
         blocking(f"http://127.0.0.1:{unused_port}").reset()
     assert caught.value.__cause__ is not None
 
@@ -122,8 +124,7 @@ def test_a_session_that_is_lost() -> None:
     def serve(connection: ServerConnection) -> None:
         connections.append(connection)
         connection.recv()
-        connection.send('{"type":"observation","data":{"observation":'
-                        '{"echoed_message":"ready","message_length":0}}}')  # fmt: skip
+        connection.send(json.dumps(observation("ready")))
         connection.recv()
         connection.close(1001, "the service is stopping")
 
@@ -196,8 +197,7 @@ def test_an_interrupt_cancels_the_call() -> None:
         signal.pthread_kill(main_thread, signal.SIGINT)  # the signal of Ctrl-C
         second = connection.recv()
         for text in ("late", "right"):
-            connection.send('{"type":"observation","data":{"observation":'
-                            '{"echoed_message":"%s","message_length":0}}}' % text)  # fmt: skip
+            connection.send(json.dumps(observation(text)))
         assert "two" in str(second)
         for _ in connection:
             pass
@@ -216,9 +216,12 @@ def test_a_time_out() -> None:
         for _ in connection:
             pass
 
-    with in_thread(serve) as url, blocking(url, message_timeout_s=0.1) as env:
-        with pytest.raises(RequestTimeout, match=r"no reply to state within 0\.1 s"):
-            env.state()
+    with (
+        in_thread(serve) as url,
+        blocking(url, message_timeout_s=0.1) as env,
+        pytest.raises(RequestTimeout, match=r"no reply to state within 0\.1 s"),
+    ):
+        env.state()
 
 
 # Beside event loops
@@ -302,7 +305,9 @@ async def _close(env: EchoEnv) -> None:
     await env.close()
 
 
-@pytest.mark.parametrize("kind", ["EchoEnv(sys.argv[1])", "EchoEnv.from_environment(EchoEnvironment)"])
+@pytest.mark.parametrize(
+    "kind", ["EchoEnv(sys.argv[1])", "EchoEnv.from_environment(EchoEnvironment)"]
+)
 @pytest.mark.parametrize("loop", ["None", "uvloop.new_event_loop"])
 def test_a_client_whose_loop_has_ended(
     echo_process: str, run_script: RunScript, kind: str, loop: str
@@ -486,7 +491,9 @@ def test_an_exit_takes_leave(run_script: RunScript) -> None:
 
     received: list[Any] = []
     with in_thread(serve) as url:
-        done = run_script("import sys; from echo_env import EchoEnv; EchoEnv(sys.argv[1]).connect()", url)
+        done = run_script(
+            "import sys; from echo_env import EchoEnv; EchoEnv(sys.argv[1]).connect()", url
+        )
     assert received == ['{"type":"close"}']
     assert (done.stderr, done.returncode) == ("", 0)
 

@@ -156,10 +156,10 @@ async def test_entering(echo: Served, times: int) -> None:
         async with EchoEnv(echo.url) as env:
             await env.reset()
 
+    loop = asyncio.get_running_loop()
     for turns in itertools.count():
         through = await interrupt(play, turns, times)
         await all_given_back(echo)
-        loop = asyncio.get_running_loop()
         await eventually(lambda: loop not in transport._transports)
         if through:
             break

@@ -59,7 +59,8 @@ async def test_first_come_first_served(serve_echo: ServeEcho) -> None:
         tasks = []
         for number in range(5):
             tasks.append(asyncio.create_task(play(number)))
-            await eventually(lambda n=number: served.service.pool.statistics().waiting == n + 1)  # type: ignore[misc]
+            count = number + 1
+            await eventually(lambda n=count: served.service.pool.statistics().waiting == n)  # type: ignore[misc]
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2, 3, 4]
 
@@ -82,9 +83,9 @@ async def test_patience_ends(serve_echo: ServeEcho) -> None:
     async with EchoEnv(served.url) as one, EchoEnv(served.url) as two:
         await one.reset()
         await two.reset()
-        for call in (EchoEnv.reset, EchoEnv.connect):
+        for call in ("reset", "connect"):
             with pytest.raises(CapacityReached) as caught:
-                await call(EchoEnv(served.url, capacity_timeout_s=0.1))  # type: ignore[operator]
+                await getattr(EchoEnv(served.url, capacity_timeout_s=0.1), call)()
             assert (caught.value.active, caught.value.limit) == (2, 2)
             assert str(caught.value).startswith("2 of 2 sessions are in use; wait with")
         await one.step(EchoAction("x"))
@@ -125,7 +126,7 @@ async def test_a_service_that_stops_ends_the_queue(serve_echo: ServeEcho) -> Non
         waiting = asyncio.create_task(EchoEnv(served.url, capacity_timeout_s=LONG_S).connect())
         await eventually(lambda: served.service.pool.statistics().waiting == 1)
         await served.server.stop()
-        with pytest.raises(SessionLost, match="the service is (closed|stopping)"):
+        with pytest.raises(SessionLost, match=r"the service is (closed|stopping)"):
             await waiting
 
 
@@ -199,7 +200,9 @@ async def test_without_patience_nobody_is_asked_to_wait() -> None:
         await env.close()
 
 
-async def test_what_is_not_worth_waiting_for(serve: Serve, census: Census, unused_port: int) -> None:
+async def test_what_is_not_worth_waiting_for(
+    serve: Serve, census: Census, unused_port: int
+) -> None:
     """An environment that cannot be made, or a service that is not there, is not tried again."""
     served = await serve(populate(census, AsyncWorld, on_make="raise"))
     with pytest.raises(EnvironmentFailed, match="FACTORY_ERROR"):

@@ -381,18 +381,17 @@ async def test_unasked_errors_do_not_pile_up(quick_pulse: float) -> None:
 # How it ends
 
 
-def lost(reason: str, close_code: int | None) -> dict[str, Any]:
-    """Say what `pytest.raises` shall find in a `SessionLost`, for this reason and close code."""
+def lost(reason: str, close_code: int | None) -> "pytest.RaisesExc[SessionLost]":
+    """Expect a `SessionLost` with this reason and close code, in these words."""
 
-    def check(error: BaseException) -> bool:
-        assert isinstance(error, SessionLost)
+    def check(error: SessionLost) -> bool:
         assert (error.reason, error.close_code) == (reason, close_code)
         code = "" if close_code is None else f" (close code {close_code})"
         expected = f"the session is lost: {reason}{code}; call reset() to begin a new one"
         assert str(error) == expected
         return True
 
-    return {"expected_exception": SessionLost, "check": check}
+    return pytest.raises(SessionLost, check=check)
 
 
 ENDINGS: dict[str, tuple[Callable[[Peer], None], str, int | None]] = {
@@ -433,7 +432,7 @@ async def test_a_loss_while_a_request_waits(ending: str) -> None:
         connected(service.url, max_message_size_bytes=1000) as connection,
     ):
         for number in range(3):
-            with pytest.raises(**lost(reason, close_code)):
+            with lost(reason, close_code):
                 await ask(connection, number)
         assert not connection.is_open
 
@@ -455,7 +454,7 @@ async def test_a_loss_while_nobody_waits(ending: str, quick_pulse: float) -> Non
         await ask(connection, 1)
         await eventually(lambda: not connection.is_open)
         for number in range(3):
-            with pytest.raises(**lost(reason, close_code)):
+            with lost(reason, close_code):
                 await ask(connection, number)
 
 
@@ -475,7 +474,7 @@ async def test_a_loss_that_nobody_has_noticed_yet(ending: str) -> None:
         await ask(connection, 1)
         peer = service.peers[0]
         await eventually(lambda: peer.is_ended)
-        with pytest.raises(**lost(reason, close_code)):
+        with lost(reason, close_code):
             await ask(connection, 2)
 
 
@@ -491,7 +490,7 @@ async def test_a_ping_before_the_end_hides_nothing() -> None:
         peer = service.peers[0]
         await eventually(lambda: peer.is_ended)
         assert loads(await connection.request(b"{}", "reset")) == REFUSAL
-        with pytest.raises(**lost("the connection broke", None)):
+        with lost("the connection broke", None):
             await connection.request(b"{}", "reset")
 
 
@@ -515,7 +514,7 @@ async def test_a_binary_frame(waits: bool, quick_pulse: float) -> None:
         else:
             await ask(connection, 1)
         await eventually(lambda: not connection.is_open)
-        with pytest.raises(**lost("the service sent a binary frame", None)):
+        with lost("the service sent a binary frame", None):
             await ask(connection, 2)
         await eventually(lambda: closed == [1003])
 
@@ -529,7 +528,7 @@ async def test_the_reply_before_a_close_is_not_lost() -> None:
 
     async with scripted(script) as service, connected(service.url) as connection:
         await ask(connection, 1)
-        with pytest.raises(**lost("done", 1001)):
+        with lost("done", 1001):
             await ask(connection, 2)
 
 
@@ -599,7 +598,7 @@ async def test_a_service_that_answers_no_ping(waits: bool, quick_pulse: float) -
         if not waits:
             await eventually(lambda: not connection.is_open)
         for number in range(2):
-            with pytest.raises(**lost(GONE, None)):
+            with lost(GONE, None):
                 await ask(connection, number)
         ended.set()
 
@@ -614,7 +613,7 @@ async def test_a_service_that_stalls_while_a_request_is_sent(quick_pulse: float)
     ended = asyncio.Event()
     options = {**QUICK_PINGS, "message_timeout_s": None}
     async with scripted(script) as service, connected(service.url, **options) as connection:
-        with pytest.raises(**lost(GONE, None)):
+        with lost(GONE, None):
             await connection.request(b"x" * 8_000_000, "step")
         ended.set()
 
@@ -847,14 +846,21 @@ async def test_an_open_that_is_cancelled_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["connect_timeout_s", "message_timeout_s", "close_timeout_s", "ping_interval_s"]
-    + ["ping_timeout_s", "max_message_size_bytes"],
+    [
+        "connect_timeout_s",
+        "message_timeout_s",
+        "close_timeout_s",
+        "ping_interval_s",
+        "ping_timeout_s",
+        "max_message_size_bytes",
+    ],
 )
 @pytest.mark.parametrize("value", [0, -1])
 def test_options_are_more_than_nothing(name: str, value: int) -> None:
     """A time or a size that is not more than 0 is refused, by its name."""
+    options: dict[str, Any] = {name: value}
     with pytest.raises(ValueError, match=rf"'{name}' must be > 0.*: {value}"):
-        ConnectionOptions(**{name: value})
+        ConnectionOptions(**options)
 
 
 # The transport
@@ -867,10 +873,11 @@ async def test_a_transport_is_shared_and_closed_with_its_last_user() -> None:
     assert repr(first) == "<Transport users=2>"
     http = first.http(1000)
     assert second.http(1000) is http
-    await first.leave()
-    assert not http.closed
-    await second.leave()
-    assert http.closed
+    closed = []
+    for user in (first, second):
+        await user.leave()
+        closed.append(http.closed)
+    assert closed == [False, True]
     third = Transport.join()
     assert third is not first
     await third.leave()

@@ -1,6 +1,7 @@
 """The client: its life from the first call to the last, and what it says when things go wrong."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -134,7 +135,16 @@ async def test_a_service_below_a_path() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "http://", "ftp://host", "http://:8000", "host:port", "host:99999", "host:0", "http://[::1"],
+    [
+        "",
+        "http://",
+        "ftp://host",
+        "http://:8000",
+        "host:port",
+        "host:99999",
+        "host:0",
+        "http://[::1",
+    ],
 )
 def test_what_is_no_address(address: str) -> None:
     """What cannot be an address is refused when the client is made."""
@@ -172,7 +182,9 @@ def test_numbers_that_do_not_fit(option: str, value: float, complaint: str) -> N
 async def test_headers_go_with_the_handshake(serve_echo: ServeEcho) -> None:
     """A service that asks for a token lets in whoever sends it, and tells others to."""
     served = await serve_echo(token="s3cret")
-    with pytest.raises(ConnectionFailed, match="it asks for a bearer token; pass headers=") as caught:
+    with pytest.raises(
+        ConnectionFailed, match="it asks for a bearer token; pass headers="
+    ) as caught:
         await EchoEnv(served.url).reset()
     assert caught.value.status == 401
     async with EchoEnv(served.url, headers={"Authorization": "Bearer s3cret"}) as env:
@@ -276,7 +288,7 @@ async def test_a_refused_reset_does_not_let_steps_begin_anew() -> None:
 
 
 async def test_a_refused_first_call_may_be_made_again(serve_echo: ServeEcho) -> None:
-    """A full service refuses the first call with its figures; the same call works once it is free."""
+    """A full service refuses the first call with its figures; once it is free, the call works."""
     served = await serve_echo(max_concurrent_envs=1)
     async with EchoEnv(served.url) as first, EchoEnv(served.url) as second:
         await first.reset()
@@ -357,7 +369,7 @@ async def test_a_closed_client_says_so(echo: Served) -> None:
     async with EchoEnv(echo.url) as env:
         await env.reset()
     for call in (env.reset, env.state, env.new_session, lambda: env.step(EchoAction("x"))):
-        with pytest.raises(Closed, match="^the client is closed$") as caught:
+        with pytest.raises(Closed, match=r"^the client is closed$") as caught:
             await call()
         assert caught.value.what == "client"
 
@@ -411,10 +423,8 @@ async def test_closing_and_connecting_race(echo: Served) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
         await env.close()
-        try:
+        with contextlib.suppress(Closed):
             assert (await resetting).observation == GREETING
-        except Closed:
-            pass
         assert env._connection is None
         assert env._transport is None
 
@@ -492,14 +502,11 @@ async def test_a_launched_service_ends_with_its_client(echo: Served) -> None:
     """The launcher starts with the first call, once, and stops with the close."""
     launch = Launch(echo.url)
     env = EchoEnv(launcher=launch)
-    assert env.base_url is None
-    assert launch.diary == []
+    assert (env.base_url, launch.diary) == (None, [])
     await asyncio.gather(env.reset(), env.reset(), env.reset())
-    assert env.base_url == echo.url
-    assert launch.diary == ["start", "started"]
+    assert (env.base_url, launch.diary) == (echo.url, ["start", "started"])
     await env.close()
-    assert env.base_url is None
-    assert launch.diary == ["start", "started", "stop", "stopped"]
+    assert (env.base_url, launch.diary) == (None, ["start", "started", "stop", "stopped"])
     await env.close()
     assert launch.diary == ["start", "started", "stop", "stopped"]
 
@@ -713,20 +720,22 @@ class Bare(EnvClient):  # type: ignore[type-arg]
 async def test_a_client_without_models(echo: Served) -> None:
     """A client that was declared without its models is told how to declare them."""
     async with Bare(echo.url) as env:
-        with pytest.raises(TypeError, match=r"declare Bare\(EnvClient\[Action, Observation, State\]"):
+        with pytest.raises(
+            TypeError, match=r"declare Bare\(EnvClient\[Action, Observation, State\]"
+        ):
             await env.step(EchoAction("x"))
 
 
-class Unfit(EnvClient[str, EchoObservation, State]):  # type: ignore[type-var]
+class Unfit(EnvClient[str, EchoObservation, State]):
     """Its action is no model."""
 
 
 async def test_a_client_with_models_that_are_none(echo: Served) -> None:
     """Models that cannot be used are refused by the first connect, which leaves nothing behind."""
-    with pytest.raises(TypeError, match="str.* is not an attrs class"):
+    with pytest.raises(TypeError, match=r"str.* is not an attrs class"):
         async with Unfit(echo.url) as env:
             await env.step("x")
-    with pytest.raises(TypeError, match="str.* is not an attrs class"):
+    with pytest.raises(TypeError, match=r"str.* is not an attrs class"):
         await Unfit(echo.url)
     await eventually(lambda: not echo.service.pool.statistics().active)
 
@@ -752,7 +761,9 @@ async def test_an_action_that_cannot_be_written() -> None:
         await peer.wait_gone()
 
     async with scripted(script) as service, GenericEnvClient(service.url) as env:
-        with pytest.raises(InvalidRequest, match="this step cannot be written: object has no") as caught:
+        with pytest.raises(
+            InvalidRequest, match="this step cannot be written: object has no"
+        ) as caught:
             await env.step({"thing": object()})
         assert isinstance(caught.value.__cause__, TypeError)
         with pytest.raises(InvalidRequest, match="this reset cannot be written"):
@@ -790,7 +801,7 @@ async def test_an_environment_that_cannot_be_made(serve: Serve, census: Census) 
     served = await serve(world)
     async with WorldEnv(served.url) as env:
         for _ in range(2):
-            with pytest.raises(EnvironmentFailed, match="FACTORY_ERROR.*it broke") as caught:
+            with pytest.raises(EnvironmentFailed, match=r"FACTORY_ERROR.*it broke") as caught:
                 await env.step(Word("x"))
             assert caught.value.code == "FACTORY_ERROR"
         world.on_make = ""
@@ -850,7 +861,7 @@ async def test_a_reply_that_is_no_json() -> None:
         await peer.wait_gone()
 
     async with scripted(script) as service, EchoEnv(service.url) as env:
-        with pytest.raises(ProtocolViolation, match="the service sent what is not JSON: .*char 8"):
+        with pytest.raises(ProtocolViolation, match=r"the service sent what is not JSON: .*char 8"):
             await env.step(EchoAction("x"))
 
 
@@ -883,7 +894,7 @@ async def test_a_state_may_say_more_than_its_class(serve: Serve, census: Census)
 
 
 async def test_a_step_that_takes_too_long(serve: Serve, census: Census) -> None:
-    """A step past its time is a `RequestTimeout`; its late reply is dropped, and the next is right."""
+    """A step past its time is a `RequestTimeout`; its late reply is dropped, the next is right."""
     served = await serve(populate(census, AsyncWorld))
     async with WorldEnv(served.url, message_timeout_s=0.5) as env:
         with pytest.raises(RequestTimeout) as caught:

@@ -37,18 +37,15 @@ async def test_a_thousand_episodes_at_a_time(echo_process: str) -> None:
                 assert result.reward == pytest.approx(len(message) / 10)
                 assert result.metadata == {"step_count": step}
             assert await env.state() == State(episode_id=f"episode {number}", step_count=STEPS)
-            finished.append(number)
-            await last.wait()
+            if len(everybody) == EPISODES:
+                all_have_begun.set()
+            await all_have_begun.wait()  # so that all of them are in session at a time
 
     everybody: list[int] = []
-    finished: list[int] = []
-    last = asyncio.Event()
+    all_have_begun = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for number in range(EPISODES):
             group.create_task(play(number))
-        while len(finished) < EPISODES:
-            await asyncio.sleep(0.01)
-        last.set()  # until now all of them were in session
     assert len(everybody) == EPISODES
 
 

@@ -439,6 +439,25 @@ async def test_a_flood_of_requests_is_answered_in_order(
     assert counts == list(range(1, 202))
 
 
+async def test_a_client_that_sends_far_ahead_is_made_to_wait(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
+    """The service does not read more than a few frames for a busy session; memory has a bound."""
+    served = await serve(populate(census, AsyncWorld))
+    bystander, peer = await connect(served), await open_raw(served)
+    peer.say("hang")
+    await eventually(lambda: census.hanging)
+    for _ in range(100):
+        peer.say("x" * 500_000)
+    for _ in range(100):
+        await bystander.echoes()  # turns in which the service could read on
+    assert peer.writer.transport.get_write_buffer_size() > 10_000_000
+    census.open_gate()
+    assert (await peer.hear())["data"]["observation"]["text"] == "hang"
+    for _ in range(100):
+        assert (await peer.hear())["data"]["reward"] == 500_000
+
+
 # Heartbeat
 
 
