@@ -27,7 +27,7 @@ lint: $(STAMP)  ## Check style and types
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	cd $(VENV) && bin/python -m mypy --config-file ../setup.cfg $(addprefix -p ,$(PACKAGES))
-	$(RUN)python -m mypy tests benchmarks
+	$(RUN)python -m mypy benchmarks
 
 bench: $(STAMP)  ## Measure against the bare echo and OpenEnv (about eight minutes)
 	$(RUN)python -m benchmarks $(BENCH_ARGS)

@@ -20,7 +20,7 @@ __all__ = ["Contract", "PlainContract", "ReadsReplies"]
 ActionT = TypeVar("ActionT")
 ObservationT = TypeVar("ObservationT", bound=Observation)
 StateT = TypeVar("StateT", bound=State)
-AnyObservation = TypeVar("AnyObservation", covariant=True)
+AnyObservation = TypeVar("AnyObservation")
 AnyState = TypeVar("AnyState", covariant=True)
 AnyAction = TypeVar("AnyAction", contravariant=True)
 
@@ -220,7 +220,7 @@ class PlainContract:
             TypeError: it is neither.
         """
         if action.__class__ is dict:
-            return action  # type: ignore[no-any-return]
+            return action
         if isinstance(action, Mapping):
             return dict(action)
         if attrs.has(type(action)):
@@ -233,7 +233,7 @@ class PlainContract:
         if fields.__class__ is not dict:
             raise ProtocolViolation("the service sent an observation reply without an observation")
         return StepResult(
-            fields,  # type: ignore[arg-type]
+            fields,
             data.get("reward"),
             data.get("done", False),
             data.get("metadata"),

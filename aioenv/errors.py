@@ -186,9 +186,7 @@ class LaunchFailed(AioEnvError):
         log_tail: the last lines that it wrote.
     """
 
-    def __init__(
-        self, reason: str, *, container_id: str | None = None, log_tail: str = ""
-    ) -> None:
+    def __init__(self, reason: str, *, container_id: str | None = None, log_tail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.container_id = container_id

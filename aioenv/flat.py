@@ -1,9 +1,9 @@
-"""Flat models: attrs classes whose every field is a plain JSON value, read by a function made for it.
+"""Flat models: attrs classes whose every field is a plain JSON value, read by a made function.
 
-Nearly every action and observation is flat. For these, as attrs and cattrs do, a function is written
-and compiled that takes each field by its name, looks at its class, and calls the model: no hook, no
-loop, no second look. What it does not recognise is not refused: it is left to the converter, which
-knows everything.
+Nearly every action and observation is flat. For these, as attrs and cattrs do, a function is
+written and compiled that takes each field by its name, looks at its class, and calls the model: no
+hook, no loop, no second look. What it does not recognise is not refused: it is left to the
+converter, which knows everything.
 """
 
 from collections.abc import Callable

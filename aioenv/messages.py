@@ -110,7 +110,7 @@ def read_request(frame: bytes | str) -> tuple[str, dict[str, Any]]:
     if kind == "step" and len(message) == 2:
         data = message.get("data")
         if data.__class__ is dict:
-            return kind, data  # type: ignore[return-value]
+            return kind, data
     return _read_seldom(kind, message)
 
 

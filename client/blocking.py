@@ -106,7 +106,7 @@ def anywhere(
         future = asyncio.run_coroutine_threadsafe(coroutine, _loop_for(home, coroutine))
         return _wait(future) if running is None else asyncio.wrap_future(future)
 
-    return call
+    return call  # type: ignore[return-value]
 
 
 def run_blocking(
@@ -126,8 +126,10 @@ def run_blocking(
         owner._leave_home(reason)
         home = None
     plain = getattr(method, "__wrapped__", None)  # what `anywhere` wraps
+    coroutine: Coroutine[Any, Any, T]
     coroutine = method(*args, **kwargs) if plain is None else plain(owner, *args, **kwargs)
-    return _wait(asyncio.run_coroutine_threadsafe(coroutine, _loop_for(home, coroutine)))
+    result: T = _wait(asyncio.run_coroutine_threadsafe(coroutine, _loop_for(home, coroutine)))
+    return result
 
 
 def background_loop() -> asyncio.AbstractEventLoop:

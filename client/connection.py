@@ -127,7 +127,9 @@ class Connection:
         self._is_doubted = False
 
     def __repr__(self) -> str:
-        return f"<Connection {self.url} {self._phase.value} unanswered={len(self._replies.pending)}>"
+        return (
+            f"<Connection {self.url} {self._phase.value} unanswered={len(self._replies.pending)}>"
+        )
 
     # Public attributes
 
@@ -139,9 +141,7 @@ class Connection:
     # Public methods
 
     @classmethod
-    async def open(
-        cls, url: str, transport: Transport, options: ConnectionOptions
-    ) -> "Connection":
+    async def open(cls, url: str, transport: Transport, options: ConnectionOptions) -> "Connection":
         """Connect to a service's ``/ws``.
 
         Cancelling it leaves nothing behind.
@@ -173,9 +173,7 @@ class Connection:
         socket.hand_over(connection)
         return connection
 
-    def request(
-        self, frame: bytes, operation: str, *, patience_s: float = 0.0
-    ) -> Awaitable[bytes]:
+    def request(self, frame: bytes, operation: str, *, patience_s: float = 0.0) -> Awaitable[bytes]:
         """Send a request; await what is returned for its reply's text.
 
         It is sent at once, or where one is under way already, when its turn has come. Cancelling
@@ -193,7 +191,8 @@ class Connection:
             Closed: it was closed on this side.
         """
         newest = self._replies.newest
-        if (newest is None or newest.done()) and not self._in_line:
+        is_free = (newest is None or newest.done()) and not self._in_line
+        if is_free or self._phase is not _Phase.OPEN:
             return self._send(frame, operation, patience_s)
         return self._request_in_turn(frame, operation, patience_s)
 
@@ -283,7 +282,7 @@ class Connection:
         limit_s = self._options.message_timeout_s
         reply = self._replies.expect(operation, None if limit_s is None else limit_s + patience_s)
         try:
-            self._socket.write(WSMsgType.TEXT, frame)
+            self._socket.write_frame(WSMsgType.TEXT, frame)
         except ConnectionError:
             log.debug("%r ended before a request; what it still sent is read", self)
         return reply
@@ -299,7 +298,7 @@ class Connection:
 
     def _write_control(self, kind: WSMsgType, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # what was sent before the end is still read
-            self._socket.write(kind, data)
+            self._socket.write_frame(kind, data)
 
     def _keep_unasked(self, text: bytes) -> None:
         """Keep an error for the next request; give up a connection that is out of step."""
@@ -330,8 +329,9 @@ class Connection:
         if self._phase is _Phase.OPEN:
             self._phase = _Phase.LOST
             self._loss = loss
-            self.transport.pulse.discard(self)
-            self._replies.fail(loss)
+            if self._loop is asyncio._get_running_loop():  # else it ended, with whoever waited
+                self.transport.pulse.discard(self)
+                self._replies.fail(loss)
 
     def _doubt(self, reason: str) -> None:
         """Give up a silent connection at the second beat that finds it silent for too long.
@@ -355,7 +355,7 @@ class Connection:
             async with asyncio.timeout(self._options.close_timeout_s):
                 if is_polite:
                     with contextlib.suppress(ConnectionError):
-                        self._socket.write(WSMsgType.TEXT, write_request("close"))
+                        self._socket.write_frame(WSMsgType.TEXT, write_request("close"))
                 await self._socket.close(code=code)
                 await asyncio.sleep(0)  # uvloop writes at the end of a turn
         except TimeoutError:

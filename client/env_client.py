@@ -40,7 +40,9 @@ StateT = TypeVar("StateT")
 
 
 class EnvClient(Generic[ActionT, ObservationT, StateT]):
-    """Drives one session of a service. Subclass it with your three models and nothing else::
+    """Drives one session of a service.
+
+    Subclass it with your three models and nothing else::
 
         class EchoEnv(EnvClient[EchoAction, EchoObservation, State]):
             '''Plays Echo.'''
@@ -175,7 +177,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     # Episodes
 
     @anywhere
-    async def reset(self, **options: Any) -> StepResult[ObservationT]:
+    async def reset(self, /, **options: Any) -> StepResult[ObservationT]:
         """Begin an episode, in a new session if the one before was lost.
 
         Args:

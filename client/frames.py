@@ -1,8 +1,8 @@
 """Frames: aiohttp's WebSocket, whose frames are handed over as they arrive.
 
-aiohttp puts each frame into a queue for whoever calls ``receive()``. Here its parser hands the frame
-to its owner at once. That is cheaper, and it means that somebody always reads: a ping is answered
-and a lost service is noticed while an agent thinks, with no task to wait for either.
+aiohttp puts each frame into a queue for whoever calls ``receive()``. Here its parser hands the
+frame to its owner at once. That is cheaper, and it means that somebody always reads: a ping is
+answered and a lost service is noticed while an agent thinks, with no task to wait for either.
 
 This rests on how aiohttp 3.14 puts its parser and its queue together, which is no public promise;
 `setup.cfg` admits no later minor release before the tests have seen it.
@@ -56,15 +56,15 @@ class FrameSocket(aiohttp.ClientWebSocketResponse[Any]):
         self, reader: Any, writer: Any, *args: Any, max_message_size_bytes: int, **kwargs: Any
     ) -> None:
         super().__init__(reader, writer, *args, **kwargs)
-        self._reader = _Queue(reader._protocol, _QUEUE_LIMIT_BYTES, loop=self._loop)
-        self._reader.owner = _Early()
-        self._frame_parser = WebSocketReader(
-            self._reader, max_message_size_bytes, compress=False, decode_text=False
+        self._frames = self._reader = _Queue(reader._protocol, _QUEUE_LIMIT_BYTES, loop=self._loop)
+        self._frames.owner = _Early()
+        self._frame_parser: WebSocketReader | None = WebSocketReader(
+            self._frames, max_message_size_bytes, compress=False, decode_text=False
         )
 
     @property
     def _parser(self) -> Any:
-        """What aiohttp feeds with bytes. It makes one with a queue of its own, which is left out."""
+        """What aiohttp feeds with bytes; the one that it makes, with its own queue, is left out."""
         return self._frame_parser
 
     @_parser.setter
@@ -74,15 +74,15 @@ class FrameSocket(aiohttp.ClientWebSocketResponse[Any]):
 
     def hand_over(self, owner: TakesFrames) -> None:
         """Hand every frame to an owner from now on, those that came before included."""
-        early = self._reader.owner
-        self._reader.owner = owner
+        early = self._frames.owner
+        self._frames.owner = owner
         transport = self._writer.transport
-        if not transport.is_closing():
+        if self._frame_parser is not None and not transport.is_closing():
             transport.set_protocol(_Tap(transport.get_protocol(), self._frame_parser))
         for name, arguments in early.kept:
             getattr(owner, name)(*arguments)
 
-    def write(self, kind: WSMsgType, data: bytes) -> None:
+    def write_frame(self, kind: WSMsgType, data: bytes) -> None:
         """Write a frame into the connection's buffer, whether there is room or not.
 
         Raises:

@@ -16,8 +16,8 @@ from aioenv import RequestTimeout
 __all__ = ["PendingReplies"]
 
 
-# A request without its reply: who waits, for what, how long in seconds, and until when. A plain tuple,
-# because one is made for every step.
+# A request without its reply: who waits, for what, how long in seconds, and until when. A plain
+# tuple, because one is made for every step.
 _Pending = tuple["asyncio.Future[bytes]", str, float, float]
 
 

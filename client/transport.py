@@ -10,7 +10,7 @@ import aiohttp
 from aioenv.client.frames import frame_sockets
 from aioenv.pulse import Pulse
 
-__all__ = ["Socket", "Transport", "see_through"]
+__all__ = ["Transport", "see_through"]
 
 # How precise pings and their time-outs are, in seconds.
 _PULSE_S = 0.5

@@ -55,8 +55,9 @@ def create_app(
             f"pass the environment's class, not an instance: {type(environment).__name__}, "
             "because every session has an environment of its own"
         )
-    overrides = {} if max_concurrent_envs is None else {"max_concurrent_envs": max_concurrent_envs}
-    settings = attrs.evolve(settings or Settings.from_environ(), **overrides)
+    settings = settings or Settings.from_environ()
+    if max_concurrent_envs is not None:
+        settings = attrs.evolve(settings, max_concurrent_envs=max_concurrent_envs)
     contract = Contract(action, observation, state)
     maker = maker_of(environment)
     name = name or str(getattr(maker, "__name__", type(maker).__name__))
@@ -68,7 +69,9 @@ def create_app(
     )
     app[SERVICE] = service
     app[_DOORS] = set()
-    app.add_routes([*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)])
+    app.add_routes(
+        [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]
+    )
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app

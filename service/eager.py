@@ -74,7 +74,8 @@ def finish(
             call.close()
             raise
         except BaseException as error:
-            resume, argument = call.throw, error
+            resume: Any = call.throw
+            argument: Any = error
         else:
             resume, argument = call.send, sent
         try:

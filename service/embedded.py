@@ -75,9 +75,7 @@ class EmbeddedService:
 
 
 def declared_models(environment: Any) -> tuple[Any, Any, Any]:
-    """Return the three models that an environment's class was declared with, ``None`` for each
-    that it leaves open.
-    """
+    """Return the models that an environment's class was declared with, ``None`` for open ones."""
     for cls in getattr(environment, "__mro__", ()):
         for base in getattr(cls, "__orig_bases__", ()):
             if get_origin(base) is Environment:

@@ -76,7 +76,7 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
     def state(self) -> StateT:
         """Where the episode stands; read on the event loop, so it must not block."""
 
-    def close(self) -> Awaitable[None] | None:  # noqa: B027  # optional, not forgotten
+    def close(self) -> Awaitable[None] | None:  # optional, not forgotten
         """Give back what the environment holds. Called exactly once, after everything else."""
 
     @classmethod

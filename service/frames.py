@@ -12,10 +12,10 @@ This rests on how aiohttp 3.14 puts its parser and its queue together, which is 
 import asyncio
 from typing import Any, Protocol
 
-from aiohttp import WebSocketError, WSMsgType, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import WSMsgType, web
 from aiohttp.http import WebSocketReader, WebSocketWriter
 from aiohttp.web_request import BaseRequest
+
 from aiohttp._websocket.reader import WebSocketDataQueue  # isort: skip
 
 __all__ = ["FrameSocket", "TakesFrames"]
@@ -68,8 +68,8 @@ class FrameSocket(web.WebSocketResponse[Any]):
         self._writer = writer
         loop = self._loop
         assert loop is not None
-        self._reader = _Queue(request._protocol, _QUEUE_LIMIT_BYTES, loop=loop)
-        self._reader.owner = self._owner
+        self._reader = queue = _Queue(request._protocol, _QUEUE_LIMIT_BYTES, loop=loop)
+        queue.owner = self._owner
         self._parser = WebSocketReader(
             self._reader, self._max_msg_size, compress=False, decode_text=False
         )
@@ -77,7 +77,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         request.protocol.keep_alive(False)
         writer.transport.set_protocol(_Tap(request.protocol, self._parser))
 
-    def write(self, kind: WSMsgType, data: bytes) -> bool:
+    def write_frame(self, kind: WSMsgType, data: bytes) -> bool:
         """Write a frame into the connection's buffer, whether there is room or not.
 
         Returns:
@@ -91,7 +91,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         if writer._closing:
             raise ConnectionResetError("the connection is closing")
         writer._write_websocket_frame(data, kind, 0)
-        return writer.protocol._paused  # type: ignore[no-any-return]
+        return writer.protocol._paused
 
     async def drain(self) -> None:
         """Wait until there is room.

@@ -6,8 +6,8 @@ import os
 import signal
 import socket as sockets
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -64,7 +64,7 @@ class Server:
             OSError: the address cannot be bound.
         """
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
-        # asyncio loses sight of a server whose making is cancelled halfway, so it is made to the end.
+        # asyncio loses sight of a server whose making is cancelled halfway: it is made to the end.
         listening = asyncio.ensure_future(self._listen(runner))
         try:
             await asyncio.shield(listening)
@@ -90,7 +90,6 @@ class Server:
             await self._app[SERVICE].drain(grace_s)
         finally:
             await runner.cleanup()
-
 
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()

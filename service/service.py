@@ -91,7 +91,7 @@ class Service:
         Raises:
             RuntimeError: the service was used already.
         """
-        if getattr(self, "pool", None) is not None and self.pool.statistics().acquired:
+        if self._is_used():
             raise RuntimeError("a service cannot be configured once it was used")
         self.settings = settings
         self.pool = SessionPool(settings.max_concurrent_envs, max_waiting=settings.max_waiting)
@@ -169,9 +169,7 @@ class Service:
             self.run(self.close_session(session))
         # What ends here may begin something else: the closing of its session, a farewell.
         while self._tasks and (left := self.closing_time_left()):
-            await asyncio.wait(
-                self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         await self.workers.close(self.closing_time_left())
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -186,6 +184,10 @@ class Service:
         return task
 
     # Private methods
+
+    def _is_used(self) -> bool:
+        pool: SessionPool | None = getattr(self, "pool", None)
+        return pool is not None and pool.statistics().acquired > 0
 
     @property
     def _is_made_on_loop(self) -> bool:
@@ -255,9 +257,7 @@ class Service:
         if not isinstance(environment, Environment):
             raise TypeError(f"the factory returned {environment!r}, not an Environment")
         limit_s = self.settings.step_timeout_s
-        return Session(
-            uuid.uuid4().hex, environment, self.contract, caller, step_timeout_s=limit_s
-        )
+        return Session(uuid.uuid4().hex, environment, self.contract, caller, step_timeout_s=limit_s)
 
     async def _clean_up(
         self, work: "asyncio.Task[None]", caller: Caller, slot: Slot, *, is_stuck: bool

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from aioenv import AioEnvError, Contract, EnvironmentFailed, InvalidRequest, Observation, State
@@ -145,7 +145,7 @@ class Session:
             raise self._failure("state", error) from _cause(error)
         if not isinstance(state, self._contract.state):
             raise self._misfit("state", self._contract.state, state)
-        return state
+        return state  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Close the environment, once, after whatever still runs in it. Errors are logged."""

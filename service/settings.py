@@ -22,8 +22,10 @@ def _setting(variable: str, help: str, **kwargs: Any) -> Any:  # noqa: A002  # c
 
 @frozen
 class Settings:
-    """How a service runs. A command-line option outdoes an argument in code, which outdoes an
-    environment variable, which outdoes the default. Times are in seconds; 0 means no limit.
+    """How a service runs.
+
+    A command-line option outdoes an argument in code, which outdoes an environment variable, which
+    outdoes the default. Times are in seconds; 0 means no limit where it is allowed.
     """
 
     host: str = _setting("AIOENV_HOST", "Address to listen on", default="127.0.0.1")

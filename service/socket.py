@@ -11,7 +11,6 @@ import contextvars
 import enum
 import logging
 from collections import deque
-from typing import Any
 
 import attrs
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
@@ -154,6 +153,7 @@ class SocketDoor:
         # The request belongs to the connection's task and its context, whether it suspends or not:
         # time-outs, task groups and context variables of the environment see no difference.
         loop, task = self._loop, self._task
+        assert task is not None
         call = self._respond(text)
         asyncio._enter_task(loop, task)  # documented for those who drive coroutines themselves
         try:
@@ -209,7 +209,7 @@ class SocketDoor:
             session = await self._service.open_session(wait_s=wait_s)
         except AioEnvError as error:
             self._farewell = (_close_code(error), error_reply(error).code)
-            self._socket.write(WSMsgType.TEXT, _refusal(error))
+            self._socket.write_frame(WSMsgType.TEXT, _refusal(error))
             return
         self._session = session
         self._requested_at = self._loop.time()  # the wait in the queue was no idleness
@@ -275,7 +275,7 @@ class SocketDoor:
                 reply = contract.write_observation(outcome)
         except AioEnvError as error:
             reply = _refusal(error)
-        if self._socket.write(WSMsgType.TEXT, reply):
+        if self._socket.write_frame(WSMsgType.TEXT, reply):
             await self._socket.drain()
 
     # Private methods
@@ -325,7 +325,7 @@ class SocketDoor:
 
     def _write_control(self, kind: WSMsgType, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):
-            self._socket.write(kind, data)
+            self._socket.write_frame(kind, data)
 
     def _drop(self) -> None:
         """Break off a connection whose client does not react."""

@@ -63,7 +63,7 @@ def test_python_block_runs(block: str, echo_url: str, tmp_path: Path) -> None:
 def test_shell_block_runs(
     block: str, echo_url: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A shell block's commands succeed, line for line; what serves does so until it is told to stop."""
+    """A shell block's commands succeed; what serves does so until it is told to stop."""
     lines = block.replace(ADDRESS_IN_TEXT, echo_url).splitlines()
     served = [line for line in lines if line.startswith("aioenv serve") and "--help" not in line]
     made = [line for line in lines if line.startswith("make ")]

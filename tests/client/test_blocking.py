@@ -51,8 +51,8 @@ def test_every_method_blocks(echo_process: str) -> None:
     assert result.reward == pytest.approx(1.3)
     assert env.state() == State(episode_id="one", step_count=1)
     further = env.new_session()
-    assert type(further) is EchoEnv
     assert further.state() == State()
+    assert isinstance(further, EchoEnv)
     assert env.close() is None
     with pytest.raises(Closed, match="the client is closed"):
         env.step(EchoAction("x"))
@@ -356,6 +356,41 @@ print("done")
         assert lines[:2] == ["lost: the event loop that it lived on has ended"] * 2
     assert lines[0] == lines[1]
     assert lines[0].startswith("lost: ")
+    assert done.returncode == 0
+
+
+def test_a_client_whose_loop_ended_abruptly(echo_process: str, run_script: RunScript) -> None:
+    """Neither do calls that were under way when their loop was closed hold anything up."""
+    done = run_script(
+        """
+import asyncio, sys, uvloop
+from aioenv import SessionLost
+from echo_env import EchoAction, EchoEnv
+
+async def step(env):
+    await env.step(EchoAction("x"))
+
+for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
+    env = EchoEnv(sys.argv[1])
+    loop = factory()
+    loop.run_until_complete(step(env))
+    tasks = [loop.create_task(step(env)) for _ in range(3)]
+    loop.run_until_complete(asyncio.sleep(0))
+    assert not any(task.done() for task in tasks)
+    loop.close()
+    for _ in range(2):
+        try:
+            env.step(EchoAction("x"))
+        except SessionLost as error:
+            print(error.reason)
+    env.reset()
+    print(env.state().step_count)
+    env.close()
+""",
+        echo_process,
+    )
+    ended = "the event loop that it lived on has ended"
+    assert done.stdout.splitlines() == [ended, ended, "0"] * 2, done.stderr
     assert done.returncode == 0
 
 
