@@ -3,11 +3,9 @@
 import asyncio
 import copy
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
-
-import attrs
 
 from aioenv import (
     AioEnvError,
@@ -37,6 +35,7 @@ log = logging.getLogger(__name__)
 ActionT = TypeVar("ActionT")
 ObservationT = TypeVar("ObservationT")
 StateT = TypeVar("StateT")
+T = TypeVar("T")
 
 
 class EnvClient(Generic[ActionT, ObservationT, StateT]):
@@ -162,13 +161,12 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """
         # The one place where the client knows the service, and only when it is asked to.
         from aioenv.service.embedded import EmbeddedService
-        from aioenv.service.settings import Settings
 
-        settings = settings or Settings(max_concurrent_envs=max_concurrent_envs or 65_536)
-        if max_concurrent_envs is not None:
-            settings = attrs.evolve(settings, max_concurrent_envs=max_concurrent_envs)
         models = cls._models if len(cls._models) == 3 and _is_typed(cls._models) else ()
-        return cls(launcher=EmbeddedService(environment, *models, settings=settings), **options)
+        launcher = EmbeddedService(
+            environment, *models, settings=settings, max_concurrent_envs=max_concurrent_envs
+        )
+        return cls(launcher=launcher, **options)
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
         """Return the typed blocking twin of this client; both use the same session."""
@@ -268,8 +266,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             Closed: this client was closed.
             AioEnvError: as `connect` does.
         """
-        if self._base_url is None or self._is_closed:
-            await self._connect()
+        if self._base_url is None or self._is_over():
+            await self._in_turn(self._prepare)  # a session of its own it does not need for this
         assert self._base_url is not None
         return await self._sibling(self._base_url).connect()
 
@@ -361,13 +359,17 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     async def _connect(self) -> Connection:
         """Return an open connection; one that was lost is replaced."""
+        return await self._in_turn(self._open)
+
+    async def _in_turn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do what only one may do at a time, until it is through or the client is closed."""
         self._move_in(asyncio.get_running_loop())
         assert self._opening is not None
         async with self._opening:
             self._scope = scope = asyncio.timeout(None)
             try:
                 async with scope:
-                    return await self._open()
+                    return await work()
             except TimeoutError:
                 if not scope.expired():
                     raise
@@ -377,10 +379,25 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     async def _open(self) -> Connection:
         """Open the session; where it is the first and fails, leave nothing behind."""
+        if self._connection is not None and self._connection.is_open and not self._is_over():
+            return self._connection
+        await self._prepare()
+        assert self._base_url is not None
+        assert self._transport is not None
+        try:
+            connection = await open_session(
+                self._base_url, self._transport, self._options, self._capacity_timeout_s
+            )
+        except BaseException:
+            await self._release_unused()
+            raise
+        self._lost, self._connection = self._connection, connection
+        return connection
+
+    async def _prepare(self) -> None:
+        """Start the service if there is a launcher, and take part in the transport."""
         if self._is_over():
             raise Closed("client")
-        if self._connection is not None and self._connection.is_open:
-            return self._connection
         self._bind_hooks()  # models that cannot be used are refused before anything is opened
         if self._transport is None:
             self._transport = Transport.join()
@@ -389,16 +406,14 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
                 self._parent._children.add(self)
         try:
             await self._launch()
-            assert self._base_url is not None
-            connection = await open_session(
-                self._base_url, self._transport, self._options, self._capacity_timeout_s
-            )
         except BaseException:
-            if self._connection is None and not self._children:
-                await see_through(self._release())
+            await self._release_unused()
             raise
-        self._lost, self._connection = self._connection, connection
-        return connection
+
+    async def _release_unused(self) -> None:
+        """Leave nothing behind that no session has ever needed."""
+        if self._connection is None and not self._children:
+            await see_through(self._release())
 
     def _bind_hooks(self) -> None:
         """Have a step call the hooks that were overridden, and the contract instead of the rest."""

@@ -28,6 +28,9 @@ def is_worth_retrying(error: BaseException) -> bool:
     """Whether an episode that ended with this error may do better from its beginning.
 
     A full pool, a lost session and a service that cannot be reached are weather. What the
-    environment or the request did wrong, it will do wrong again.
+    environment or the request did wrong, it will do wrong again, and a service that turns a
+    client away (with an HTTP status of 4xx) does so again as well.
     """
-    return isinstance(error, CapacityReached | ConnectionFailed | SessionLost)
+    if isinstance(error, ConnectionFailed):
+        return error.status is None or error.status >= 500
+    return isinstance(error, CapacityReached | SessionLost)

@@ -65,7 +65,7 @@ def create_app(
 
     app = web.Application(
         middlewares=[guard(service), errors_as_json],
-        client_max_size=settings.max_message_size_bytes,
+        client_max_size=0,  # the doors know the limit, which may be configured later
     )
     app[SERVICE] = service
     app[_DOORS] = set()

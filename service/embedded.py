@@ -12,6 +12,8 @@ from aioenv.service.settings import Settings
 
 __all__ = ["EmbeddedService"]
 
+_AS_GOOD_AS_NO_LIMIT = 65_536
+
 # The client closes its connections before it stops its service, which then still has to hear of it.
 _GRACE_S = 0.2
 
@@ -25,6 +27,8 @@ class EmbeddedService:
         observation: the class of its observations; by default the same.
         state: the class of its state; by default the same.
         settings: how to run; environment variables are not read.
+        max_concurrent_envs: the most sessions at a time; by default what the settings say, and
+            without settings as good as no limit.
 
     Attributes:
         lives_on_loop: it ends with the event loop that it was started on.
@@ -40,6 +44,7 @@ class EmbeddedService:
         state: type[Any] | None = None,
         *,
         settings: Settings | None = None,
+        max_concurrent_envs: int | None = None,
     ) -> None:
         declared = declared_models(environment)
         models = (action, observation, state)
@@ -55,7 +60,8 @@ class EmbeddedService:
             chosen[0],
             chosen[1],
             state=chosen[2] or State,
-            settings=settings or Settings(max_concurrent_envs=65_536),
+            settings=settings or Settings(max_concurrent_envs=_AS_GOOD_AS_NO_LIMIT),
+            max_concurrent_envs=max_concurrent_envs,
         )
         self._make_app()  # what does not fit is refused here, not at the start
         self._server: Server | None = None

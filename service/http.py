@@ -104,13 +104,13 @@ class HttpDoors:
 
     async def reset(self, request: web.Request) -> web.Response:
         """``POST /reset``: begin an episode; the body's keys are the reset's options."""
-        options = await _read_object(request)
+        options = await self._read_object(request)
         async with self._session(request) as session:
             return self._observed(await session.reset(options))
 
     async def step(self, request: web.Request) -> web.Response:
         """``POST /step``: take the body's ``action``, within ``timeout_s`` if it names one."""
-        body = await _read_object(request)
+        body = await self._read_object(request)
         _check_step(body)
         async with self._session(request) as session:
             timeout_s = min(body.get("timeout_s") or 0, _LONGEST_S)
@@ -123,6 +123,15 @@ class HttpDoors:
             return _written(self._service.contract.state_data(await session.state()))
 
     # Private methods
+
+    async def _read_object(self, request: web.Request) -> dict[str, Any]:
+        """Read a request's body, as far as the limit of a message goes."""
+        limit, body = self._service.settings.max_message_size_bytes, bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=len(body))
+        return _parse_object(bytes(body))
 
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
@@ -215,9 +224,8 @@ def read_wait(request: web.Request) -> float:
     return wait_s
 
 
-async def _read_object(request: web.Request) -> dict[str, Any]:
-    """Read a request's body; an empty one counts as an empty object."""
-    text = await request.read()
+def _parse_object(text: bytes) -> dict[str, Any]:
+    """Read a body's JSON; an empty one counts as an empty object."""
     if not text.strip():
         return {}
     try:

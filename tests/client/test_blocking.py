@@ -27,7 +27,7 @@ from aioenv.client.blocking import background_loop
 from echo_env import EchoAction, EchoEnv, EchoObservation
 from echo_env.environment import EchoEnvironment
 from tests.client.conftest import RunScript
-from tests.client.scripted import in_thread, observation
+from tests.client.scripted import in_thread, observation, state
 
 # Where no loop runs, the methods return their results, which their types (those of async code) do
 # not say; `.sync()` is typed. So these tests hold blocking clients as `Any`.
@@ -359,10 +359,7 @@ print("done")
     assert done.returncode == 0
 
 
-def test_a_client_whose_loop_ended_abruptly(echo_process: str, run_script: RunScript) -> None:
-    """Neither do calls that were under way when their loop was closed hold anything up."""
-    done = run_script(
-        """
+ABRUPT_END = """
 import asyncio, sys, uvloop
 from aioenv import SessionLost
 from echo_env import EchoAction, EchoEnv
@@ -386,12 +383,26 @@ for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
     env.reset()
     print(env.state().step_count)
     env.close()
-""",
-        echo_process,
-    )
+"""
+
+
+def test_a_client_whose_loop_ended_abruptly(run_script: RunScript) -> None:
+    """Neither do calls that were under way when their loop was closed hold anything up."""
+
+    def serve(connection: ServerConnection) -> None:
+        connections.append(connection)
+        is_silent = len(connections) % 2 == 1  # from the second request on
+        for count, message in enumerate(connection):
+            if count == 0 or not is_silent:
+                reply = state() if "state" in str(message) else observation("x")
+                connection.send(json.dumps(reply))
+
+    connections: list[ServerConnection] = []
+    with in_thread(serve) as url:
+        done = run_script(ABRUPT_END, url)
     ended = "the event loop that it lived on has ended"
     assert done.stdout.splitlines() == [ended, ended, "0"] * 2, done.stderr
-    assert done.returncode == 0
+    assert (done.returncode, len(connections)) == (0, 4)
 
 
 # Forks
