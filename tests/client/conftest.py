@@ -32,7 +32,7 @@ def _nothing_left() -> Iterator[None]:
 
 @pytest.fixture
 def quick_pulse(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Have idle connections read and pinged within milliseconds; returns the beat in seconds."""
+    """Have pings be due within milliseconds; returns the beat in seconds."""
     monkeypatch.setattr(transport, "_PULSE_S", PULSE_S)
     return PULSE_S
 

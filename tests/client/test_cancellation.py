@@ -313,7 +313,7 @@ async def test_an_embedded_service(times: int, caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_storm_of_time_outs(seed: int, quick_pulse: float) -> None:
+async def test_a_storm_of_time_outs(seed: int) -> None:
     """Requests that run out of time at any point never shift the replies."""
     rng = random.Random(seed)
 

@@ -83,6 +83,7 @@ class RawPeer:
         self.reader = reader
         self.writer = writer
         self.response = ""
+        self.file_number = -1
 
     @classmethod
     async def open(cls, served: Served, query: str = "", *headers: str) -> "RawPeer":
@@ -93,6 +94,7 @@ class RawPeer:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
         peer = cls(*await asyncio.open_connection(sock=connection, limit=4096))
+        peer.file_number = connection.fileno()
         lines = [
             f"GET /ws{query} HTTP/1.1",
             f"Host: {host}:{port}",

@@ -158,15 +158,17 @@ async def test_impatience_is_refused_with_the_figures() -> None:
 
 
 def test_a_slot_that_comes_as_patience_ends_is_taken() -> None:
-    """Nobody is refused in the very turn that brings the slot."""
+    """Nobody is refused in the very turn that brings the slot, nor is the next preferred."""
     loop = SteeredLoop()
     pool = SessionPool(1)
     slot = pool.acquire_nowait()
-    waiter = loop.create_task(pool.acquire(wait_s=1.0))
+    first = loop.create_task(pool.acquire(wait_s=1.0))
+    second = loop.create_task(pool.acquire(wait_s=9.0))
     loop.run_until_complete(asyncio.sleep(0))
     loop.call_soon(slot.release)  # runs before the timer of the same turn
     loop.now += 2.0
-    assert loop.run_until_complete(waiter).is_held
+    loop.run_until_complete(first).release()
+    assert loop.run_until_complete(second).is_held
     assert pool.statistics().refused == 0
     loop.close()
 

@@ -142,6 +142,22 @@ async def test_two_cancellations_of_an_opening_lose_nothing(make: Make, census: 
     await eventually(lambda: census.closed == 1)
 
 
+async def test_a_cancelled_closing_keeps_its_slot_until_it_is_through(
+    make: Make, census: Census
+) -> None:
+    """The slot is not free while the environment is still being closed."""
+    service = make(populate(census, AsyncWorld, on_close="hang"))
+    closing = asyncio.create_task(service.close_session(await service.open_session()))
+    await eventually(lambda: census.hanging)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert (census.hanging, service.pool.statistics().active) == (1, 1)
+    census.open_gate()
+    await eventually(lambda: not service.pool.statistics().active)
+    assert census.cancelled == 0
+
+
 async def test_closing_twice_at_a_time_closes_once(make: Make, census: Census) -> None:
     """The second call has nothing to do."""
     service = make(populate(census, AsyncWorld, on_close="hang"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +14,16 @@ from aiohttp import WSMsgType
 from websockets.exceptions import ConnectionClosedOK
 
 from tests.conftest import Serve, Served, eventually
-from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, World, populate
+from tests.environments import (
+    AsyncWorld,
+    Census,
+    Heard,
+    MixedWorld,
+    PlainWorld,
+    Word,
+    World,
+    populate,
+)
 from tests.service.conftest import Connect, OpenRaw, RawPeer
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
@@ -540,13 +550,21 @@ async def test_a_client_that_pings_us_stays(
 
 
 async def test_a_stalled_service_does_not_take_its_clients_for_dead(
-    serve: Serve, open_raw: OpenRaw, census: Census
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
 ) -> None:
-    """A pong that came while nobody could read is read before anybody is dropped."""
-    peer = await open_raw(await serve(populate(census, AsyncWorld), heartbeat_s=HEARTBEAT_S))
+    """A pong that came while a careless step blocked the loop is read before anybody is dropped."""
+
+    class Careless(AsyncWorld):
+        async def step(self, action: Word) -> Heard:
+            if action.text == "stall":
+                time.sleep(HEARTBEAT_S * 3)  # noqa: ASYNC251  # the stall is the point
+                os.write(peer.file_number, b"\x8a\x80\x00\x00\x00\x00")  # an empty pong
+            return Heard(action.text)
+
+    served = await serve(populate(census, Careless), heartbeat_s=HEARTBEAT_S)
+    talk, peer = await connect(served), await open_raw(served)
     assert (await peer.receive())[0] is WSMsgType.PING
-    time.sleep(HEARTBEAT_S * 3)  # noqa: ASYNC251  # the stall of the event loop is the point
-    peer.send(WSMsgType.PONG)
+    await talk.say("stall")
     peer.say("Hi")
     assert (await peer.hear())["data"]["observation"]["text"] == "Hi"
 
