@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 COVERAGE ?= --cov --cov-report=term
+PYTEST_ARGS ?= --numprocesses=auto
 PACKAGES = aioenv echo_env
 SOURCES = aioenv service client cli echo_env
 

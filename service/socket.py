@@ -127,7 +127,7 @@ class SocketDoor:
             # The client has sent so far ahead that its pongs are stuck behind its requests. Its
             # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
             # end of a connection that is not read.
-            if now - self._pinged_at >= settings.heartbeat_s:
+            if now - max(self._heard_at, self._pinged_at) >= settings.heartbeat_s:
                 self._ping(now)
         elif self._pinged_at > self._heard_at:
             # Once the event loop has stalled, this may run before a pong that came meanwhile is
@@ -173,8 +173,10 @@ class SocketDoor:
             self.on_text(_BINARY)
             return
         self._heard_at = self._loop.time()
-        if kind is WSMsgType.PING:
-            self._write_control(WSMsgType.PONG, data)
+        if kind is WSMsgType.PING and self._write_control(WSMsgType.PONG, data):
+            # A client that pings and does not read: pongs must not pile up for it.
+            self._pause()
+            self._service.run(self._resume_once_drained())
 
     def on_end(self, error: BaseException | None) -> None:
         """Cancel the request that is under way: nobody is left to hear of it."""
@@ -294,14 +296,24 @@ class SocketDoor:
         if self._phase is _Phase.CLOSING:
             return
         self._inbox.append(text)
-        if len(self._inbox) >= _FRAMES_AHEAD and not self._is_paused:
-            self._is_paused = True
-            self._request.protocol.pause_reading()
+        if len(self._inbox) >= _FRAMES_AHEAD:
+            self._pause()
 
     def _ping(self, now: float) -> None:
         self._pinged_at = now
         self._beats_unanswered = 0
         self._write_control(WSMsgType.PING, b"")
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._request.protocol.pause_reading()
+
+    async def _resume_once_drained(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._socket.drain()
+        if len(self._inbox) < _FRAMES_AHEAD:
+            self._resume()
 
     def _resume(self) -> None:
         if self._is_paused:
@@ -323,9 +335,11 @@ class SocketDoor:
             self._is_gone = True
             self._task.cancel()
 
-    def _write_control(self, kind: WSMsgType, data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):
-            self._socket.write_frame(kind, data)
+    def _write_control(self, kind: WSMsgType, data: bytes) -> bool:
+        try:
+            return self._socket.write_frame(kind, data)
+        except ConnectionError:
+            return False
 
     def _drop(self) -> None:
         """Break off a connection whose client does not react."""

@@ -281,6 +281,17 @@ async def test_a_client_of_this_loop_in_a_thread(echo_process: str) -> None:
         assert await asyncio.to_thread(client.sync().state) == await client.state()
 
 
+async def test_a_client_that_two_loops_want(echo_process: str) -> None:
+    """A client that was connected elsewhere before its call began here is not taken away."""
+    client = EchoEnv(echo_process)
+    late = client.connect()
+    env = client.sync().connect()
+    with pytest.raises(RuntimeError, match="was connected on another event loop at the same time"):
+        await late
+    env.reset()
+    env.close()
+
+
 def test_a_client_of_a_loop_that_pauses(echo_process: str) -> None:
     """A client whose loop is not running just now cannot be used elsewhere, and says why."""
     env: Any = EchoEnv(echo_process)

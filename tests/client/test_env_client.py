@@ -527,15 +527,16 @@ async def test_a_launched_service_outlives_a_lost_session(echo: Served) -> None:
     assert launch.diary == ["start", "started", "stop", "stopped"]
 
 
-async def test_a_launch_that_fails_is_not_stopped() -> None:
+@pytest.mark.parametrize("error", [OSError("no such image"), TimeoutError("no such image")])
+async def test_a_launch_that_fails_is_not_stopped(error: Exception) -> None:
     """What did not start is not stopped, and the launcher's own error is raised."""
 
     class Broken(Launch):
         async def start(self) -> str:
-            raise OSError("no such image")
+            raise error
 
     launch = Broken("")
-    with pytest.raises(OSError, match="no such image"):
+    with pytest.raises(type(error), match="no such image"):
         async with EchoEnv(launcher=launch):
             pass
     assert launch.diary == []

@@ -237,7 +237,7 @@ async def test_integers_of_any_size_arrive_whole(talk: Talk, census: Census) -> 
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

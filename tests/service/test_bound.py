@@ -21,7 +21,7 @@ from tests.service.conftest import Connect
 
 LIMIT = 6
 CLIENTS = 10 * LIMIT
-LIVES = 4  # connections of each client, one after the other
+LIVES = 3  # connections of each client, one after the other
 
 ENDINGS = ["close frame", "close message", "abort idle", "abort in mid-step", "crash"]
 

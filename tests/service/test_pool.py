@@ -423,5 +423,5 @@ class PoolMachine(RuleBasedStateMachine):
                 assert isinstance(refusal, Closed) or refusal.active == refusal.limit
 
 
-PoolMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+PoolMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestInterleavings = PoolMachine.TestCase

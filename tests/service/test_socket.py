@@ -449,6 +449,7 @@ async def test_a_flood_of_requests_is_answered_in_order(
     assert counts == list(range(1, 202))
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_a_client_that_sends_far_ahead_is_made_to_wait(
     serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
 ) -> None:
@@ -466,6 +467,27 @@ async def test_a_client_that_sends_far_ahead_is_made_to_wait(
     assert (await peer.hear())["data"]["observation"]["text"] == "hang"
     for _ in range(100):
         assert (await peer.hear())["data"]["reward"] == 500_000
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+async def test_a_client_that_pings_and_does_not_read_is_made_to_wait(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
+    """Pongs that nobody takes do not pile up; each is sent in the end."""
+    served = await serve(populate(census, AsyncWorld))
+    bystander, peer = await connect(served), await open_raw(served)
+    ping = b"\x89\xfd" + bytes(4) + b"x" * 125
+    count = 200_000
+    peer.writer.write(ping * count)
+    for _ in range(100):
+        await bystander.echoes()  # turns in which the service could read on
+    assert peer.writer.transport.get_write_buffer_size() > 5_000_000
+    left = count * 127
+    async with asyncio.timeout(60):
+        while left:
+            left -= len(await peer.reader.read(left))
+    peer.say("Hi")
+    assert (await peer.hear())["data"]["observation"]["text"] == "Hi"
 
 
 # Heartbeat
