@@ -42,13 +42,6 @@ class LoopErrors(logging.Handler):
         self.records.append(record)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _frozen_heap() -> None:
-    """Leave what the imports made out of each test's collection, which makes that cheap."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def loop_errors() -> Iterator[LoopErrors]:
     """Fail the test that leaves an exception to the event loop, in whichever thread it runs.
@@ -62,6 +55,7 @@ def loop_errors() -> Iterator[LoopErrors]:
         logger.addHandler(errors)
     yield errors
     gc.collect()
+    gc.freeze()  # what survives is not looked at again, which keeps the next collection cheap
     for logger in loggers:
         logger.removeHandler(errors)
     formatter = logging.Formatter()

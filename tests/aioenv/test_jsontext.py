@@ -169,13 +169,13 @@ def test_table_is_exercised_row_by_row() -> None:
     assert [re.split(r"\s{2,}", row)[0] for row in table.strip().splitlines()] == list(ROWS)
 
 
-@pytest.mark.parametrize(("value", "form"), FORMS + KIN, ids=repr)
+@pytest.mark.parametrize(("value", "form"), FORMS + KIN)
 def test_form(value: Any, form: str) -> None:
     """A value that JSON does not know has its one documented form."""
     assert dumps(value) == form.encode()
 
 
-@pytest.mark.parametrize(("value", "form"), FORMS + KIN, ids=repr)
+@pytest.mark.parametrize(("value", "form"), FORMS + KIN)
 def test_form_inside(value: Any, form: str) -> None:
     """The form is the same at any depth, and on the slow path."""
     assert dumps({"a": [value]}) == f'{{"a":[{form}]}}'.encode()

@@ -106,7 +106,7 @@ VALIDATORS: list[tuple[Any, Any, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("annotation", "validator", "keywords"), VALIDATORS, ids=repr)
+@pytest.mark.parametrize(("annotation", "validator", "keywords"), VALIDATORS)
 def test_validator(annotation: Any, validator: Any, keywords: dict[str, Any]) -> None:
     """A validator adds what it demands to the schema of the field's type."""
     schema = property_of(annotation, validator=validator)

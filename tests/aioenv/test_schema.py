@@ -194,7 +194,7 @@ TYPES: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "schema"), TYPES, ids=repr)
+@pytest.mark.parametrize(("annotation", "schema"), TYPES)
 def test_type(annotation: Any, schema: dict[str, Any]) -> None:
     """A field's type has its schema."""
     assert property_of(annotation) == schema
@@ -220,7 +220,7 @@ DEFAULTS: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "options", "default"), DEFAULTS, ids=repr)
+@pytest.mark.parametrize(("annotation", "options", "default"), DEFAULTS)
 def test_default(annotation: Any, options: dict[str, Any], default: dict[str, Any]) -> None:
     """A field with a default is not required, and shows the default where it has a JSON form."""
     schema = json_schema(model(annotation, **options))
