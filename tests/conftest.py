@@ -14,7 +14,7 @@ from attrs import frozen
 from aioenv.service import SERVICE, Server, Service, Settings, create_app
 from tests.environments import Census, Heard, Tally, Word
 
-__all__ = ["Serve", "Served", "eventually"]
+__all__ = ["LoopErrors", "Serve", "Served", "eventually"]
 
 #: How long anything may take here before it counts as hung. No test depends on it being met.
 DEADLINE_S = 20.0

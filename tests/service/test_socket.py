@@ -13,7 +13,7 @@ import websockets.asyncio.client as foreign
 from aiohttp import WSMsgType
 from websockets.exceptions import ConnectionClosedOK
 
-from tests.conftest import Serve, Served, eventually
+from tests.conftest import LoopErrors, Serve, Served, eventually
 from tests.environments import (
     AsyncWorld,
     Census,
@@ -392,6 +392,43 @@ async def test_an_idle_client_that_leaves_frees_its_slot(
     leave(peer)
     await eventually(lambda: census.closed == 1)
     await eventually(lambda: not served.service.pool.statistics().active)
+
+
+@pytest.mark.parametrize("text", ["hang", "Hi"])
+async def test_a_request_and_the_farewell_may_come_in_one_packet(
+    serve: Serve, open_raw: OpenRaw, census: Census, text: str
+) -> None:
+    """What suspends is cancelled before it goes on, what does not is answered before the end."""
+    served = await serve(populate(census, AsyncWorld))
+    peer = await open_raw(served)
+    await eventually(lambda: served.service.pool.statistics().active)
+    step = (STEP % text).encode()
+    frames = bytes([0x81, 0x80 | len(step)]) + bytes(4) + step + b"\x88\x80" + bytes(4)
+    peer.writer.write(frames)
+    if text == "Hi":
+        assert (await peer.hear())["data"]["observation"]["text"] == "Hi"
+    assert (await peer.receive())[0] is WSMsgType.CLOSE
+    assert (census.cancelled, census.closed) == (int(text == "hang"), 1)
+
+
+async def test_a_fault_of_the_service_s_own_is_told_and_logged(
+    serve: Serve, connect: Connect, census: Census, loop_errors: LoopErrors
+) -> None:
+    """The client is closed with 1011, the log has the traceback, and the slot is free."""
+
+    class Broken(AsyncWorld):
+        reset_first = property(lambda self: 1 / 0)
+
+    served = await serve(populate(census, Broken))
+    talk = await connect(served)
+    await talk.tell(STEP % "Hi")
+    message = await talk.socket.receive(20)
+    assert (message.data, message.extra) == (1011, "the service failed; see its log")
+    await eventually(lambda: not served.service.pool.statistics().active)
+    (record,) = loop_errors.records
+    loop_errors.records.clear()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
 
 
 async def test_a_step_that_defies_its_cancellation_harms_nobody(
