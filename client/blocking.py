@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from aioenv import Closed
+
 __all__ = ["Homed", "anywhere", "background_loop", "close_at_exit", "forget", "run_blocking"]
 
 P = ParamSpec("P")
@@ -136,11 +138,17 @@ def background_loop() -> asyncio.AbstractEventLoop:
     """Return the loop that all blocking clients share; started when first asked for.
 
     A forked child has none of its parent's threads, so it gets a loop of its own.
+
+    Raises:
+        Closed: the interpreter is ending, and starts no thread any more (Python 3.12 and later).
     """
     global _background
     with _lock:
         if _background is None:
-            _background = _Background()
+            try:
+                _background = _Background()
+            except RuntimeError as error:
+                raise Closed("interpreter") from error
         return _background.loop
 
 
@@ -169,7 +177,11 @@ def _loop_for(
 ) -> asyncio.AbstractEventLoop:
     """Return the loop to carry a coroutine to: its owner's, or the background loop."""
     if home is None:
-        return background_loop()
+        try:
+            return background_loop()
+        except Closed:
+            coroutine.close()
+            raise
     if not home.is_running():
         coroutine.close()
         raise RuntimeError(
