@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -18,6 +19,12 @@ __all__ = ["LoopErrors", "Serve", "Served", "eventually"]
 
 #: How long anything may take here before it counts as hung. No test depends on it being met.
 DEADLINE_S = 20.0
+
+
+# A shell that starts a job in the background has it ignore Ctrl-C, and so does all that it starts.
+# The tests of Ctrl-C need it, in this process and in those that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def eventually(condition: Callable[[], object], what: str = "") -> None:
