@@ -114,7 +114,8 @@ class HttpDoors:
         _check_step(body)
         async with self._session(request) as session:
             timeout_s = min(body.get("timeout_s") or 0, _LONGEST_S)
-            observation = await session.step(body["action"], timeout_s=timeout_s)
+            action = self._service.contract.read_action(body["action"])
+            observation = await session.step(action, timeout_s=timeout_s)
             return self._observed(observation)
 
     async def state(self, request: web.Request) -> web.Response:

@@ -96,7 +96,7 @@ class Session:
         return self._settled("reset", outcome, 0.0)
 
     def start_step(
-        self, data: dict[str, Any], timeout_s: float = 0.0
+        self, action: Any, timeout_s: float = 0.0
     ) -> Observation | Suspended[Observation]:
         """Begin to take an action; what suspends must be given to `finish` at once.
 
@@ -104,14 +104,13 @@ class Session:
         comes next waits for that.
 
         Args:
-            data: the action's fields.
+            action: an instance of the action's class.
             timeout_s: a time limit of this step's own, in seconds, within the service's.
 
         Raises:
-            InvalidRequest: the action does not fit, or comes before a reset that must be first.
+            InvalidRequest: it comes before a reset that must be first.
             EnvironmentFailed: it raised, took too long, or returned no observation.
         """
-        action = self._contract.read_action(data)
         if not self.episodes and self.environment.reset_first:
             raise InvalidRequest("this environment takes no step before the first reset")
         self.steps += 1
@@ -127,9 +126,9 @@ class Session:
         """Begin an episode, as `start_reset` does, and wait for its first observation."""
         return await finished(self.start_reset(data))
 
-    async def step(self, data: dict[str, Any], *, timeout_s: float = 0.0) -> Observation:
+    async def step(self, action: Any, *, timeout_s: float = 0.0) -> Observation:
         """Take an action, as `start_step` does, and wait for its observation."""
-        return await finished(self.start_step(data, timeout_s))
+        return await finished(self.start_step(action, timeout_s))
 
     async def state(self) -> State:
         """Return where the episode stands.

@@ -11,13 +11,14 @@ import contextvars
 import enum
 import logging
 from collections import deque
+from typing import Any
 
 import attrs
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest
+from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observation
 from aioenv.messages import error_reply, read_request
-from aioenv.service.eager import Suspended, finish
+from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
 from aioenv.service.service import Service
 from aioenv.service.session import Session
@@ -150,20 +151,13 @@ class SocketDoor:
         if self._phase is not _Phase.IDLE:
             self._keep(text)
             return
-        # The request belongs to the connection's task and its context, whether it suspends or not:
+        # A request belongs to the connection's task and its context, whether it suspends or not:
         # time-outs, task groups and context variables of the environment see no difference.
         loop, task = self._loop, self._task
         assert task is not None
-        call = self._respond(text)
         asyncio._enter_task(loop, task)  # documented for those who drive coroutines themselves
         try:
-            waits_for = self._context.run(call.send, None)
-        except StopIteration:
-            return
-        except BaseException as error:
-            self._hand_over(error)
-        else:
-            self._hand_over(Suspended(call, waits_for))
+            self._context.run(self._begin, text)
         finally:
             asyncio._leave_task(loop, task)
 
@@ -260,27 +254,68 @@ class SocketDoor:
                 raise InvalidRequest("binary frames are not understood; send JSON as text")
             kind, data = read_request(frame)
             if kind == "step":
-                outcome = session.start_step(data)
+                outcome = session.start_step(contract.read_action(data))
             elif kind == "reset":
                 outcome = session.start_reset(data)
             elif kind == "state":
+                reply = contract.write_state(await session.state())
                 outcome = None
             else:
                 self._end(WSCloseCode.OK, "")
                 return
+        except AioEnvError as error:
+            reply, outcome = _refusal(error), None
+        if outcome is None:
+            await self._send(reply)
+        else:
+            await self._answer(outcome)
+
+    async def _answer(self, outcome: Observation | Suspended[Observation]) -> None:
+        """Send what a reset or a step comes to."""
+        try:
             if outcome.__class__ is Suspended:
                 outcome = await finish(outcome)
                 self._requested_at = self._loop.time()  # idleness begins with the answer
-            if outcome is None:
-                reply = contract.write_state(await session.state())
-            else:
-                reply = contract.write_observation(outcome)
+            reply = self._service.contract.write_observation(outcome)
         except AioEnvError as error:
             reply = _refusal(error)
+        await self._send(reply)
+
+    async def _send(self, reply: bytes) -> None:
         if self._socket.write_frame(WSMsgType.TEXT, reply):
             await self._socket.drain()
 
     # Private methods
+
+    def _begin(self, text: bytes) -> None:
+        """Begin to answer a frame; the connection's task goes on with what suspends."""
+        action = self._service.contract.recognise_step(text)
+        try:
+            rest = start(self._respond(text)) if action is None else self._step(action)
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            if rest is not None:
+                self._hand_over(rest)
+
+    def _step(self, action: Any) -> Suspended[None] | None:
+        """Take an action and answer it, all at once where nothing suspends.
+
+        Returns:
+            What is left to do.
+        """
+        self._requested_at = self._heard_at
+        assert self._session is not None
+        try:
+            outcome = self._session.start_step(action)
+            if outcome.__class__ is Suspended:
+                return start(self._answer(outcome))
+            reply = self._service.contract.write_observation(outcome)
+        except AioEnvError as error:
+            reply = _refusal(error)
+        if self._socket.write_frame(WSMsgType.TEXT, reply):
+            return start(self._socket.drain())
+        return None
 
     def _hand_over(self, outcome: Suspended[None] | BaseException) -> None:
         """Have the connection's task go on with what did not finish where it arrived."""
