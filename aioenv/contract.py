@@ -86,10 +86,6 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         self.action = action
         self.observation = observation
         self.state = state
-        self.recognise_step = make_step_reader(action)
-        self.recognise_result = make_result_reader(observation)
-        self.write_step = make_step_writer(action, self._write_step)
-        self.write_observation = make_result_writer(observation, self._write_result)
         self._read_action = make_reader(action)
         self._write_action = make_writer(action)
         self._read_observation = make_reader(observation)
@@ -97,6 +93,10 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         self._read_state = make_reader(state)
         self._write_state = make_writer(state)
         self._action_has_metadata = "metadata" in attrs.fields_dict(action)  # type: ignore[arg-type]
+        self.recognise_step = make_step_reader(action)
+        self.recognise_result = make_result_reader(observation)
+        self.write_step = make_step_writer(action, self._write_step)
+        self.write_observation = make_result_writer(observation, self._write_result)
 
     def __repr__(self) -> str:
         names = (self.action.__name__, self.observation.__name__, self.state.__name__)
