@@ -28,7 +28,7 @@ from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["SESSION_HEADER", "HttpDoors", "error_response", "read_wait"]
+__all__ = ["SESSION_HEADER", "HttpDoors", "error_response", "read_body", "read_wait"]
 
 SESSION_HEADER = "X-Session-ID"
 
@@ -126,13 +126,8 @@ class HttpDoors:
     # Private methods
 
     async def _read_object(self, request: web.Request) -> dict[str, Any]:
-        """Read a request's body, as far as the limit of a message goes."""
-        limit, body = self._service.settings.max_message_size_bytes, bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=len(body))
-        return _parse_object(bytes(body))
+        limit_bytes = self._service.settings.max_message_size_bytes
+        return _parse_object(await read_body(request, limit_bytes))
 
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
@@ -201,6 +196,20 @@ def error_response(error: AioEnvError, place: str = "body") -> web.Response:
     if isinstance(error, EnvironmentFailed) and error.code == "EXECUTION_TIMEOUT":
         return _json(body, status=504)
     return _json(body, status=500)
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """Read a request's body, as far as the limit of a message goes.
+
+    Raises:
+        web.HTTPRequestEntityTooLarge: it is longer.
+    """
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise web.HTTPRequestEntityTooLarge(max_size=limit_bytes, actual_size=len(body))
+    return bytes(body)
 
 
 def read_wait(request: web.Request) -> float:

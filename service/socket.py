@@ -11,6 +11,7 @@ import contextvars
 import enum
 import logging
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
 import attrs
@@ -20,17 +21,20 @@ from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observa
 from aioenv.messages import error_reply, read_request
 from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
+from aioenv.service.kept import AttachedSession, UnknownSession
+from aioenv.service.mcp import McpServer
+from aioenv.service.seats import OwnSeat
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["SocketDoor"]
+__all__ = ["BINARY", "SocketDoor"]
 
 log = logging.getLogger(__name__)
 
 # How many frames to keep for a busy session. A client that sends more is made to wait.
 _FRAMES_AHEAD = 16
 
-_BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
+BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
 
 
 class _Phase(enum.Enum):
@@ -46,6 +50,7 @@ class SocketDoor:
     Args:
         service: whose sessions to open.
         request: the handshake.
+        mcp: who answers ``mcp`` messages.
     """
 
     __slots__ = (
@@ -59,6 +64,7 @@ class SocketDoor:
         "_is_over",
         "_is_paused",
         "_loop",
+        "_mcp",
         "_phase",
         "_pinged_at",
         "_request",
@@ -71,11 +77,12 @@ class SocketDoor:
         "peer",
     )
 
-    def __init__(self, service: Service, request: web.Request) -> None:
+    def __init__(self, service: Service, request: web.Request, mcp: McpServer) -> None:
         settings = service.settings
         self.peer = request.remote
         self._service = service
         self._request = request
+        self._mcp = mcp
         self._socket = FrameSocket(
             self,
             max_message_size_bytes=settings.max_message_size_bytes,
@@ -164,7 +171,7 @@ class SocketDoor:
     def on_other(self, kind: WSMsgType, data: bytes) -> None:
         """Answer a ping, note a pong, and refuse what is not text."""
         if kind is WSMsgType.BINARY:
-            self.on_text(_BINARY)
+            self.on_text(BINARY)
             return
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING and self._write_control(WSMsgType.PONG, data):
@@ -202,10 +209,10 @@ class SocketDoor:
     async def _play(self, wait_s: float) -> None:
         """Open a session, or tell the client why there is none; converse; close it."""
         try:
-            session = await self._service.open_session(wait_s=wait_s)
+            session = await self._open(wait_s)
         except AioEnvError as error:
             self._farewell = (_close_code(error), error_reply(error).code)
-            self._socket.write_frame(WSMsgType.TEXT, _refusal(error))
+            self._socket.write_frame(WSMsgType.TEXT, self._refuse(error))
             return
         self._session = session
         self._requested_at = self._loop.time()  # the wait in the queue was no idleness
@@ -213,7 +220,17 @@ class SocketDoor:
             await self._converse()
         finally:
             self._phase = _Phase.CLOSING
-            await self._service.close_session(session)
+            await self._release(session)
+
+    async def _open(self, wait_s: float) -> Session:
+        return await self._service.open_session(wait_s=wait_s)
+
+    async def _release(self, session: Session) -> None:
+        await self._service.close_session(session)
+
+    def _refuse(self, error: AioEnvError) -> bytes:
+        """Return what tells the client why there is no session for it."""
+        return _refusal(error)
 
     async def _converse(self) -> None:
         """Answer what was kept, then wait for what does not finish where it arrives."""
@@ -250,7 +267,7 @@ class SocketDoor:
         contract, session = self._service.contract, self._session
         assert session is not None
         try:
-            if frame is _BINARY:
+            if frame is BINARY:
                 raise InvalidRequest("binary frames are not understood; send JSON as text")
             kind, data = read_request(frame)
             if kind == "step":
@@ -259,6 +276,9 @@ class SocketDoor:
                 outcome = session.start_reset(data)
             elif kind == "state":
                 reply = contract.write_state(await session.state())
+                outcome = None
+            elif kind == "mcp":
+                reply = await self._mcp.answer_frame(data, OwnSeat(session))
                 outcome = None
             else:
                 self._end(WSCloseCode.OK, "")
@@ -292,6 +312,16 @@ class SocketDoor:
         action = self._service.contract.recognise_step(text)
         try:
             rest = start(self._respond(text)) if action is None else self._step(action)
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            if rest is not None:
+                self._hand_over(rest)
+
+    def _begin_call(self, call: Coroutine[Any, Any, None]) -> None:
+        """Begin what answers a frame, where no frame is a plain step."""
+        try:
+            rest = start(call)
         except BaseException as error:
             self._hand_over(error)
         else:
@@ -399,6 +429,8 @@ def _close_code(error: AioEnvError) -> int:
             return WSCloseCode.TRY_AGAIN_LATER
         case Closed():
             return WSCloseCode.GOING_AWAY
+        case UnknownSession() | AttachedSession():
+            return WSCloseCode.POLICY_VIOLATION
         case _:
             return WSCloseCode.INTERNAL_ERROR
 
