@@ -76,7 +76,7 @@ def read_call(message: Any) -> Call | None:
     """Read one message of a client.
 
     Returns:
-        What it calls for; ``None`` for a response, because nothing was asked.
+        What it calls for; ``None`` where nothing was asked, as in a response.
 
     Raises:
         RpcError: it is no call (-32600), or its parameters are not an object (-32602).
@@ -95,6 +95,8 @@ def read_call(message: Any) -> Call | None:
         raise RpcError(ErrorCode.INVALID_REQUEST, "the method is a string", id=call_id)
     params = message.get("params", {})
     if params.__class__ is not dict:
+        if call_id is None:
+            return None  # nobody waits to hear what is wrong with a notification
         raise RpcError(ErrorCode.INVALID_PARAMS, "the params are an object", id=call_id)
     return Call(method, params, call_id)
 

@@ -15,7 +15,7 @@ from aioenv.service.jsonrpc import Call, ErrorCode, RpcError, failure, read_call
 from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.seats import KeptSeat, NoSeat, OwnSeat, Seat
 from aioenv.service.service import Service
-from aioenv.service.tools import TOOL_NAMES, Tools
+from aioenv.service.tools import ERROR_KEY, TOOL_NAMES, Tools
 
 __all__ = ["REVISIONS", "McpServer"]
 
@@ -102,12 +102,15 @@ class McpServer:
         if not isinstance(asked, str):
             raise RpcError(ErrorCode.INVALID_PARAMS, "initialize names a protocolVersion")
         about = self._service.metadata()
+        how = (
+            "Call reset to begin an episode, then step until its result says done. "
+            "state tells where the episode stands."
+        )
         return {
             "protocolVersion": asked if asked in REVISIONS else REVISIONS[-1],
             "capabilities": {"tools": {"listChanged": False}},
             "serverInfo": {"name": about.name, "version": about.version or __version__},
-            "instructions": f"{about.description}\n\nCall reset to begin an episode, then step "
-            "until its result says done. state tells where the episode stands.",
+            "instructions": f"{about.description}\n\n{how}" if about.description else how,
         }
 
     async def _ping(self, _: dict[str, Any], __: Seat) -> Result:
@@ -126,9 +129,7 @@ class McpServer:
         if arguments.__class__ is not dict:
             raise RpcError(ErrorCode.INVALID_PARAMS, "the arguments of a tool are an object")
         result = await self.tools.call(name, arguments, seat)
-        if isinstance(seat, KeptSeat) and not result["isError"]:
-            result["data"] = result["structuredContent"]  # where OpenEnv's clients look for it
-        return result
+        return _for_openenv(result) if isinstance(seat, KeptSeat) else result
 
     async def _create_session(self, _: dict[str, Any], seat: Seat) -> Result:
         if seat.session_id is not None:
@@ -154,3 +155,11 @@ class McpServer:
             raise RpcError(ErrorCode.INVALID_PARAMS, text) from None
         still = {} if has_ended else {"closing": True}
         return {"session_id": session_id, "closed": has_ended, **still}
+
+
+def _for_openenv(result: Result) -> Result:
+    """Return a tool's result as OpenEnv's clients expect it: an error raised, data in its place."""
+    if result["isError"]:
+        text = result["content"][0]["text"]
+        raise RpcError(ErrorCode.INTERNAL_ERROR, text, result["_meta"][ERROR_KEY])
+    return {**result, "data": result["structuredContent"]}
