@@ -8,13 +8,16 @@ import aiohttp
 import httpx2
 import jsonschema
 import pytest
+from attrs import define
 from mcp import MCPError
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ImageContent, TextContent
 
+from aioenv import Observation, State
+from aioenv.service import Environment
 from tests.conftest import Serve, Served, eventually
-from tests.environments import AsyncWorld, Census, PlainWorld, World, populate
+from tests.environments import AsyncWorld, Census, PlainWorld, Word, World, populate
 from tests.worlds.nim import Heap, NimEnvironment, NimState, Take
 from tests.worlds.studio import Easel, Painting, Stroke, StudioEnvironment
 
@@ -131,6 +134,72 @@ async def test_a_picture_is_seen(serve: Serve) -> None:
     assert image.data not in text.text
     jsonschema.Draft202012Validator(schema).validate(shown(result))
     assert shown(result)["last_tool"] == "fill"
+
+
+PNG, JPEG, GIF, WEBP = b"\x89PNG\r\n\x1a\n.", b"\xff\xd8\xff.", b"GIF89a.", b"RIFF....WEBP."
+
+
+@define
+class Wing:
+    """A part of an exhibition."""
+
+    name: str
+    picture: bytes
+
+
+@define
+class Exhibition(Observation):
+    """Pictures wherever they can be."""
+
+    frames: list[bytes]
+    wing: Wing
+    by_name: dict[str, bytes]
+    noise: bytes
+    maybe: bytes | None = None
+
+
+class Gallery(Environment[Word, Exhibition, State]):
+    """An environment that shows pictures, or what cannot be shown."""
+
+    async def reset(self) -> Exhibition:
+        """Show all that there is."""
+        by_name = {"a": WEBP, "b": b"no picture"}
+        return Exhibition([GIF, JPEG], Wing("west", PNG), by_name, b"noise")
+
+    async def step(self, action: Word) -> Exhibition:
+        """Show what contains itself."""
+        shown = await self.reset()
+        shown.metadata["self"] = shown.metadata
+        return shown
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return State()
+
+
+async def test_pictures_are_found_wherever_they_are(serve: Serve) -> None:
+    """In lists and in nested fields, each with its place; other bytes stay base64."""
+    served = await serve(Gallery, observation=Exhibition, state=State)
+    async with client_of(served) as client:
+        result = await client.call_tool("reset", {})
+        schema = (await client.list_tools()).tools[0].output_schema
+        looping = await client.call_tool("step", {"text": "Hi"})
+    assert error_of(looping) == {"code": "EXECUTION_ERROR"}
+    assert said(looping).endswith("its observation is nested too deeply")
+    images = [image for image in result.content if isinstance(image, ImageContent)]
+    assert [((image.meta or {})["aioenv/path"], image.mime_type) for image in images] == [
+        ("$.frames[0]", "image/gif"),
+        ("$.frames[1]", "image/jpeg"),
+        ("$.wing.picture", "image/png"),
+        ("$.by_name.a", "image/webp"),
+    ]
+    values = shown(result)
+    jsonschema.Draft202012Validator(schema).validate(values)
+    assert "frames" not in values
+    assert values["wing"] == {"name": "west"}
+    assert values["by_name"] == {"b": base64.b64encode(b"no picture").decode()}
+    assert values["noise"] == base64.b64encode(b"noise").decode()
 
 
 async def test_bad_arguments_say_what_is_wrong_and_where(serve: Serve) -> None:
@@ -280,7 +349,7 @@ async def test_it_plays_what_a_function_makes(serve: Serve, census: Census) -> N
     """Where only the function knows the class, a reset takes any option."""
     world = populate(census, AsyncWorld)
 
-    def make():  # type: ignore[no-untyped-def]  # noqa: ANN202  # says nothing of what it makes
+    def make() -> "Unheard":  # type: ignore[name-defined]  # noqa: F821  # nowhere defined
         return world()
 
     served = await serve(make)

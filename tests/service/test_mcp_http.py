@@ -330,17 +330,21 @@ async def test_delete_waits_for_the_call_under_way(peer: Peer, census: Census) -
 async def test_delete_while_the_session_opens_leaves_none(
     serve: Serve, http: aiohttp.ClientSession, census: Census
 ) -> None:
-    """The first call of a client that leaves meanwhile keeps no slot."""
+    """The first call of a client that leaves meanwhile keeps no slot, and the second gets none."""
     served = await serve(populate(census, PlainWorld, on_make="hang"))
     peer = await Peer(http, served.url).begin()
     reset = asyncio.create_task(peer.send(tool("reset")))
     await eventually(lambda: census.hanging)
+    second = asyncio.create_task(peer.send(tool("step", text="Hi")))
+    await peer.send(call("ping"))  # by now it waits for the opening
     ending = asyncio.create_task(peer.send(method="DELETE"))
     while (await peer.send(call("ping"))).status != 404:
         pass
     census.open_gate()
     assert (await ending).status == 204
     await reset
+    assert "the client has ended it" in (await second).result["content"][0]["text"]
+    assert census.made == 1
     assert served.service.pool.statistics().active == 0
 
 
@@ -466,6 +470,35 @@ async def test_openenvs_clients_open_and_close_a_session(
         reply = await peer.send(message)
         assert (reply.status, reply.code) == (200, -32602)
         assert reply.body["error"]["message"] == f"Unknown session_id: {session_id}"
+
+
+async def test_a_call_that_waits_when_its_session_is_closed_is_refused(
+    peer: Peer, census: Census
+) -> None:
+    """A place in the line is no right to an ended session."""
+    named = {"session_id": (await peer.send(call("openenv/session/create"))).result["session_id"]}
+    step = call("tools/call", {"name": "step", "arguments": {"text": "hang"}, **named})
+    first = asyncio.create_task(peer.send(step))
+    await eventually(lambda: census.hanging)
+    second = asyncio.create_task(peer.send(step))
+    await peer.send(call("ping"))  # by now the second waits
+    closing = asyncio.create_task(peer.send(call("openenv/session/close", named)))
+    while "error" not in (await peer.send(call("tools/list", named))).body:
+        pass
+    census.open_gate()
+    assert (await first).result["isError"] is False
+    assert (await second).code == -32602
+    assert (await closing).result["closed"] is True
+
+
+async def test_a_service_that_stops_waits_for_no_call(peer: Peer, served: Served) -> None:
+    """A step that hangs is cancelled with the connection, as on ``/ws``."""
+    await peer.begin()
+    step = asyncio.create_task(peer.send(tool("step", text="hang")))
+    await eventually(lambda: served.service.pool.statistics().active)
+    await served.server.stop()
+    with pytest.raises(aiohttp.ClientError):
+        await step
 
 
 @pytest.mark.parametrize("params", [{}, {"session_id": ""}, {"session_id": 7}], ids=str)
