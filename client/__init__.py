@@ -4,6 +4,7 @@ from aioenv.client.container_options import ContainerOptions
 from aioenv.client.containers import ContainerLauncher
 from aioenv.client.drawing import CannotDraw
 from aioenv.client.env_client import EnvClient, GenericEnvClient
+from aioenv.client.fleet import Fleet
 from aioenv.client.http import fetch_schemas
 from aioenv.client.launchers import Launcher
 from aioenv.client.leftovers import LaunchedContainer, launched_containers, prune_containers
@@ -19,6 +20,7 @@ __all__ = [
     "EnvClient",
     "Episode",
     "Failure",
+    "Fleet",
     "GenericEnvClient",
     "LaunchedContainer",
     "Launcher",

@@ -13,6 +13,8 @@ from aioenv.client.owners import Owner
 __all__ = ["ContainerOptions"]
 
 _LEAST_MEMORY = 6 << 20  # Docker takes no less
+_MEMORY: int | str | None = "2g"
+_PIDS: int | None = 512
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -35,6 +37,11 @@ def _size_in_bytes(given: int | str | None) -> int | None:
     if match is None:
         raise ValueError(f"{given!r} is no size of memory; expected such as '512m' or '2g'")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _check_memory(options: Any, attribute: Any, value: Any) -> None:
+    if value is not None and value < _LEAST_MEMORY:
+        raise ValueError(f"'memory' must be at least 6 MiB: {value} bytes")
 
 
 def _words(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -92,10 +99,10 @@ class ContainerOptions:
 
     # How much it may take
     memory: int | str | None = field(
-        default="2g", converter=_size_in_bytes, validator=optional(ge(_LEAST_MEMORY))
+        default=_MEMORY, converter=_size_in_bytes, validator=_check_memory
     )
     cpus: float | None = field(default=None, validator=optional(gt(0)))
-    pids_limit: int | None = field(default=512, validator=optional(ge(1)))
+    pids_limit: int | None = field(default=_PIDS, validator=optional(ge(1)))
 
     # What it may do
     read_only: bool = False

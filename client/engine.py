@@ -106,7 +106,7 @@ def docker_errors(doing: str, container_id: str | None = None) -> Iterator[None]
     try:
         yield
     except aiodocker.DockerError as error:
-        reason = _unreachable(error) if error.status == 900 else f"{doing}: {error.message}"
+        reason = _unreachable(error.message) if error.status == 900 else f"{doing}: {error.message}"
         raise LaunchFailed(reason, container_id=container_id) from error
     except aiohttp.ServerTimeoutError as error:
         raise LaunchFailed(_unreachable(error), container_id=container_id) from error

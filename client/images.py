@@ -82,16 +82,17 @@ async def _pull(engine: Engine, image: str) -> None:
 
 
 def _remedy(image: str) -> str:
+    build = "" if _registry_of(image) else f"build it (docker build -t {image} .), or "
     return (
-        f"build it (docker build -t {image} .), or check its name and pull it yourself (docker "
-        f"pull {image}, after docker login where it is private)"
+        f"{build}check its name, and pull it yourself (docker pull {image}, after docker login "
+        "where it is private)"
     )
 
 
 def _credentials(image: str) -> dict[str, str] | None:
     """Return what `docker login` has noted in plain for an image's registry, if anything."""
-    registry, slash, _ = image.partition("/")
-    if not slash or not ("." in registry or ":" in registry or registry == "localhost"):
+    registry = _registry_of(image)
+    if registry is None:
         return None  # aiodocker takes none for Docker Hub's short names
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
@@ -100,6 +101,13 @@ def _credentials(image: str) -> dict[str, str] | None:
         return {"auth": account["auth"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _registry_of(image: str) -> str | None:
+    """Return the host that an image's name begins with, by Docker's rule for telling one."""
+    registry, slash, _ = image.partition("/")
+    is_host = slash and ("." in registry or ":" in registry or registry == "localhost")
+    return registry if is_host else None
 
 
 # Progress
