@@ -288,14 +288,21 @@ async def _undo(
     creating: "asyncio.Future[DockerContainer]", name: str, watch: Watch | None
 ) -> None:
     """Remove a container whose start failed, whatever had become of it by then."""
-    await asyncio.wait([creating])
-    was_made = not creating.cancelled() and creating.exception() is None
-    async with Engine.joined() as engine:
-        if was_made or creating.cancelled():
+    async with Engine.joined() as engine:  # first: the creation needs it as well
+        await asyncio.wait([creating])
+        if not _was_refused(creating):
             with _warned(name):
                 await remove_container(engine.docker, name)
         if watch is not None:
             await watch.close()
+
+
+def _was_refused(creating: "asyncio.Future[DockerContainer]") -> bool:
+    """Whether Docker itself said that there will be no container; a lost answer says nothing."""
+    import aiodocker
+
+    error = None if creating.cancelled() else creating.exception()
+    return isinstance(error, aiodocker.DockerError) and error.status != 900
 
 
 @contextlib.contextmanager

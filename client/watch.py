@@ -87,8 +87,9 @@ class Watch:
     async def close(self) -> None:
         """Cease to watch."""
         self.tells = False
-        self.ended.cancel()
-        await asyncio.wait([self.ended])
+        if not self.ended.done():  # which it is, too, where its event loop has ended
+            self.ended.cancel()
+            await asyncio.wait([self.ended])
 
     async def _follow(self) -> int | None:
         """Read all that the container writes, and return its exit code where it is known."""
