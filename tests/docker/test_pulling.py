@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
@@ -106,29 +105,21 @@ async def test_a_private_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         await start(image)
 
 
-@pytest.fixture
-async def terminal(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TextIO]:
-    """Have standard error be a terminal; gives what can be read there."""
-    above, below = pty.openpty()
-    with os.fdopen(above, "r", errors="replace") as screen, os.fdopen(below, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setenv("TERM", "xterm")
-        monkeypatch.setenv("COLUMNS", "120")
-        yield screen
-
-
-async def test_progress_on_a_terminal(terminal: TextIO) -> None:
+async def test_progress_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Where standard error is a terminal, it shows how far the pull has come."""
-    async with serving() as (registry, image):
-        registry.may_send.clear()
-        starting = asyncio.create_task(start(image))
-        shown = ""
-        while not re.search(r"\d\.\d/4\.0 MB", shown):
-            data = await asyncio.to_thread(os.read, terminal.fileno(), 4096)
-            shown += data.decode("utf-8", "replace")
-        registry.may_send.set()
-        await starting
-        assert f"pulling {image}" in shown
+    above, below = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with os.fdopen(above, "rb", buffering=0) as screen, os.fdopen(below, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        async with serving() as (_, image):
+            await start(image)
+        shown = screen.read(65_536).decode()
+    assert f"pulling {image}" in shown
+    assert re.search(r"\d\.\d/4\.0 MB", shown)
+    assert capfd.readouterr().out == ""
 
 
 async def test_nothing_is_shown_elsewhere(capfd: pytest.CaptureFixture[str]) -> None:
