@@ -3,14 +3,19 @@
 import asyncio
 import logging
 from collections import deque
+from typing import TYPE_CHECKING
 
 from aioenv import LaunchFailed
 from aioenv.client.engine import Engine, docker_errors, wait_removed
+
+if TYPE_CHECKING:
+    from aiodocker.containers import DockerContainer
 
 __all__ = ["LogTail", "Watch"]
 
 log = logging.getLogger(__name__)
 
+_LAST_WORDS_S = 2.0  # for what is still on its way when the container is gone
 _LINES = 20
 _LINE_BYTES = 2000
 
@@ -96,18 +101,27 @@ class Watch:
         async with Engine.joined() as engine:
             container = engine.docker.containers.container(self.container_id)
             removal = asyncio.ensure_future(wait_removed(engine.docker, self.container_id))
+            reading = asyncio.ensure_future(self._read(container))
             try:
-                async with container.attach(stdout=True, stderr=True) as stream:
-                    self._attached.set()
-                    while (message := await stream.read_out()) is not None:
-                        self.log_tail.add(message.data)
+                await asyncio.wait([removal, reading], return_when=asyncio.FIRST_COMPLETED)
+                if removal.done():
+                    await asyncio.wait([reading], timeout=_LAST_WORDS_S)
+                else:
+                    await reading
                 exit_code = await removal
             finally:
                 removal.cancel()
-                await asyncio.wait([removal])
+                reading.cancel()
+                await asyncio.wait([removal, reading])
         if self.tells:
             self._tell(exit_code)
         return exit_code
+
+    async def _read(self, container: "DockerContainer") -> None:
+        async with container.attach(stdout=True, stderr=True) as stream:
+            self._attached.set()
+            while (message := await stream.read_out()) is not None:
+                self.log_tail.add(message.data)
 
     def _tell(self, exit_code: int | None) -> None:
         level = logging.INFO if exit_code == 0 else logging.WARNING
