@@ -90,6 +90,6 @@ class Fleet(Generic[ActionT, ObservationT, StateT]):
     ) -> None:
         await self.close()
 
-    async def _give_up(self, starts: "list[asyncio.Future[None]]") -> None:
+    async def _give_up(self, starts: "list[asyncio.Task[None]]") -> None:
         await asyncio.gather(*starts, return_exceptions=True)
         await self.close()

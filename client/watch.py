@@ -58,6 +58,7 @@ class Watch:
         self.tells = False
         self._attached = asyncio.Event()
         self.ended = asyncio.get_running_loop().create_task(self._follow())
+        self.ended.add_done_callback(self._on_end)
 
     @property
     def has_ended(self) -> bool | None:
@@ -112,7 +113,7 @@ class Watch:
             finally:
                 removal.cancel()
                 reading.cancel()
-                await asyncio.wait([removal, reading])
+                await asyncio.gather(removal, reading, return_exceptions=True)
         if self.tells:
             self._tell(exit_code)
         return exit_code
@@ -122,6 +123,11 @@ class Watch:
             self._attached.set()
             while (message := await stream.read_out()) is not None:
                 self.log_tail.add(message.data)
+
+    def _on_end(self, ended: "asyncio.Task[int | None]") -> None:
+        """Note what broke the watch off, for there may be nobody who waits for it."""
+        if not ended.cancelled() and ended.exception() is not None:
+            log.debug("container %s is lost from sight: %r", self.container_id, ended.exception())
 
     def _tell(self, exit_code: int | None) -> None:
         level = logging.INFO if exit_code == 0 else logging.WARNING
