@@ -8,7 +8,7 @@ import attrs
 from benchmarks.contender import Contender
 from tests.peer.provision import OPENENV_VERSION, provide
 
-__all__ = ["BARE", "OPENENV", "OURS", "TWIN", "Footprint", "contender", "footprint"]
+__all__ = ["BARE", "OPENENV", "OURS", "TWIN", "Footprint", "contender", "footprint", "launcher"]
 
 OURS = "aioenv"
 BARE = "bare aiohttp"
@@ -53,6 +53,12 @@ def footprint(name: str) -> Footprint:
         return Footprint(name, provide().python, imports, ("openenv",))
     imports = "import aiohttp, aiohttp.web, orjson, uvloop"
     return Footprint(name, Path(sys.executable), imports, ("aiohttp", "orjson", "uvloop"))
+
+
+def launcher(name: str) -> tuple[str, ...]:
+    """Return the program that starts containers with a contender's launcher."""
+    python = str(provide().python) if name == OPENENV else sys.executable
+    return _program(python, "launches")
 
 
 def _program(python: str, module: str) -> tuple[str, ...]:
