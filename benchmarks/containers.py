@@ -70,7 +70,7 @@ def measure_launches(
     with contextlib.ExitStack() as stack:
         programs = {}
         for name in names:
-            argv = [*launcher(name), image]
+            argv = launcher(name, image)
             program = Program(name, argv, environment=clean_environment(stage), folder=stage)
             stack.callback(program.stop)
             program.wait_line(timeout_s=TIMEOUT_S)

@@ -55,10 +55,11 @@ def footprint(name: str) -> Footprint:
     return Footprint(name, Path(sys.executable), imports, ("aiohttp", "orjson", "uvloop"))
 
 
-def launcher(name: str) -> tuple[str, ...]:
-    """Return the program that starts containers with a contender's launcher."""
-    python = str(provide().python) if name == OPENENV else sys.executable
-    return _program(python, "launches")
+def launcher(name: str, image: str) -> tuple[str, ...]:
+    """Return the program that starts an image's containers with a contender's launcher."""
+    if name == OPENENV:
+        return (*_program(str(provide().python), "launches"), image, "threads")
+    return (*_program(sys.executable, "launches"), image, "loop")
 
 
 def _program(python: str, module: str) -> tuple[str, ...]:
