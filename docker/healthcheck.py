@@ -49,4 +49,5 @@ def watch(duration_s: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(watch(float(sys.argv[2])) if sys.argv[1:2] == ["--watch"] else fault())
+    found = watch(float(sys.argv[2])) if sys.argv[1:2] == ["--watch"] else fault()
+    sys.exit(found or 0)

@@ -2,20 +2,26 @@
 
 import os
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aioenv.service.settings import settings_table
+from tests.docker.images import build_options, docker
 from tests.peer.process import LineProcess
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 ADDRESS_IN_TEXT = "http://localhost:8000"
+IMAGE_IN_TEXT = "echo-env:latest"
+CONTAINER_IN_TEXT = "my-echo"
 TIMEOUT_S = 90
 
 
@@ -24,7 +30,8 @@ def _blocks(language: str) -> list[str]:
 
 
 PYTHON_BLOCKS = _blocks("python")
-SHELL_BLOCKS = _blocks("bash")
+SHELL_BLOCKS = [block for block in _blocks("bash") if "docker " not in block]
+DOCKER_BLOCKS = [block for block in _blocks("bash") if "docker " in block]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,8 @@ def echo_url() -> Iterator[str]:
 def environment(tmp_path: Path) -> dict[str, str]:
     """Find the commands of the interpreter that runs the tests first, as in an activated venv."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "HOME": str(tmp_path)}
+    settings = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+    return {**os.environ, "PATH": path, "HOME": str(tmp_path), "DOCKER_CONFIG": settings}
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
@@ -84,6 +92,37 @@ def test_shell_block_runs(
     for line in made:
         target = line.split()[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+@pytest.mark.timeout(TIMEOUT_S * 2, func_only=True)
+@pytest.mark.parametrize("block", DOCKER_BLOCKS, ids=range(len(DOCKER_BLOCKS)))
+def test_docker_block_runs(block: str, echo_image: str, environment: dict[str, str]) -> None:
+    """A block's containers run as it stands, but for the names of image and container, the port.
+
+    Its image is built as in the other tests: over their base, and by a name of theirs.
+    """
+    name = f"{CONTAINER_IN_TEXT}-{uuid.uuid4().hex[:8]}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = block.replace(CONTAINER_IN_TEXT, name).replace(IMAGE_IN_TEXT, echo_image)
+    script = script.replace(ADDRESS_IN_TEXT, f"http://localhost:{port}")
+    script = re.sub(r"-p (127\.0\.0\.1:)?8000:8000", f"-p 127.0.0.1:{port}:8000", script)
+    script = script.replace("docker build", shlex.join(["docker", "build", *build_options()]))
+    try:
+        outcome = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            cwd=ROOT,
+            env=environment,
+        )
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        # Each cleans up after itself.
+        assert docker("ps", "--all", "--quiet", "--filter", f"name={name}") == ""
+    finally:
+        docker("rm", "--force", name)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

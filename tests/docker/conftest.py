@@ -46,24 +46,34 @@ class Running:
     async def execute(self, *command: str) -> tuple[int, str]:
         """Run a command in it; return the exit code and what it printed."""
         execution = await self.container.exec(list(command))
-        stream = execution.start(detach=False)
         printed = b""
-        async with stream:
+        async with asyncio.timeout(DEADLINE_S), execution.start(detach=False) as stream:
             while (message := await stream.read_out()) is not None:
                 printed += message.data
-        return (await execution.inspect())["ExitCode"], printed.decode()
+            # Docker knows the exit code a moment after the streams have ended.
+            while True:
+                code: int | None = (await execution.inspect())["ExitCode"]
+                if code is not None:
+                    return code, printed.decode()
+                await asyncio.sleep(0.01)
 
 
 class Run(Protocol):
     """The `run_image` fixture."""
 
     async def __call__(
-        self, *, command: list[str] | None = ..., host: dict[str, Any] | None = ..., **env: object
+        self,
+        *,
+        command: list[str] | None = ...,
+        user: str | None = ...,
+        host: dict[str, Any] | None = ...,
+        **env: object,
     ) -> Running:
         """Run the image until the test ends.
 
         Args:
             command: what to run instead of the image's own command.
+            user: whose processes they are, instead of the image's own.
             host: further entries of the engine's ``HostConfig``.
             env: environment variables.
         """
@@ -82,7 +92,11 @@ async def run_image(engine: Docker, echo_image: str) -> AsyncIterator[Run]:
     containers: list[DockerContainer] = []
 
     async def run(
-        *, command: list[str] | None = None, host: dict[str, Any] | None = None, **env: object
+        *,
+        command: list[str] | None = None,
+        user: str | None = None,
+        host: dict[str, Any] | None = None,
+        **env: object,
     ) -> Running:
         publish = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
         config: dict[str, Any] = {
@@ -90,8 +104,8 @@ async def run_image(engine: Docker, echo_image: str) -> AsyncIterator[Run]:
             "Env": [f"{name}={value}" for name, value in env.items()],
             "HostConfig": {"PortBindings": publish, **(host or {})},
         }
-        if command is not None:
-            config["Cmd"] = command
+        config |= {"Cmd": command} if command else {}
+        config |= {"User": user} if user else {}
         container = await engine.containers.create(config)
         containers.append(container)
         await container.start()

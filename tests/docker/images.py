@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT", "docker", "docker_daemon", "echo_image"]
+__all__ = ["ROOT", "build_options", "docker", "docker_daemon", "echo_image", "own_size_bytes"]
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD_TIMEOUT_S = 900.0
@@ -41,6 +41,24 @@ def docker(*arguments: object, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
     return done.stdout.strip()
 
 
+def build_options() -> list[str]:
+    """Return what `docker build` is told here besides, as the environment says."""
+    base = os.environ.get("AIOENV_TEST_BASE_IMAGE")
+    return ["--network", "host", "--build-arg", f"BASE_IMAGE={base}"] if base else []
+
+
+def own_size_bytes(image: str) -> int:
+    """Return what an image of the Dockerfile weighs over its base."""
+    template = "{{.Size}} {{.CreatedBy}}"
+    layers = docker("history", "--no-trunc", "--human=false", "--format", template, image)
+    sizes = []
+    for layer in layers.splitlines():
+        sizes.append(int(layer.split()[0]))
+        if "getent passwd" in layer:  # the first that is not its base's
+            return sum(sizes)
+    raise RuntimeError(f"{image} was not built from this Dockerfile:\n{layers}")
+
+
 @pytest.fixture(scope="session")
 def docker_daemon() -> str:
     """Give the version of the Docker daemon; where none answers, skip, but fail in CI."""
@@ -61,11 +79,9 @@ def echo_image(docker_daemon: str) -> str:
     with Path(tempfile.gettempdir(), f"{_run()}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not docker("image", "ls", "--quiet", final):
-            base = os.environ.get("AIOENV_TEST_BASE_IMAGE")
-            how = ["--network", "host", "--build-arg", f"BASE_IMAGE={base}"] if base else []
             # The first stage gets a name, by which it can be removed in the end.
             for name, target in ((stage, ["--target", "build"]), (final, [])):
-                build = ["build", "--quiet", *how, *target, "--tag", name, ROOT]
+                build = ["build", "--quiet", *build_options(), *target, "--tag", name, ROOT]
                 docker(*build, timeout_s=BUILD_TIMEOUT_S)
     return final
 
