@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aioenv.cli import main
-from tests.docker.images import docker
+from aioenv.client import leftovers
+from tests.cli.conftest import Start
 from tests.docker.launching import Launch, Script, owned_by
 
 # The fixtures build an image: func_only.
@@ -53,42 +54,53 @@ def test_ps(launch: Launch, finish: Finish, echo_image: str) -> None:
     assert listed(finish, os.getpid()) == []
 
 
-def test_prune(script: Script, launch: Launch, finish: Finish) -> None:
+@pytest.fixture
+def only_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have the command see the containers of some owners alone: other tests keep theirs."""
+    everything = leftovers._list
+
+    def choose(*owners: int) -> None:
+        async def chosen(engine: Any, **filters: Any) -> Any:
+            found = await everything(engine, **filters)
+            return [container for container in found if container.owner.pid in owners]
+
+        monkeypatch.setattr(leftovers, "_list", chosen)
+
+    return choose
+
+
+def test_prune(
+    script: Script, launch: Launch, only_of: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It removes what a killed process left behind, and leaves alone what has an owner."""
     process = script(LAUNCH)
     process.wait_line("up", 60)
     (orphan,) = owned_by(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process._process.wait(30)
-    (told,) = listed(finish, process.pid)
-    assert told["owner"]["standing"] == "gone"
+    only_of(process.pid, os.getpid())
     with launch() as env:
-        done = finish("prune", "--json")
-        assert orphan in json.loads(done.stdout)["removed"]
+        assert main(["prune"]) == 0
+        assert capsys.readouterr().out == "Nothing to remove; `aioenv ps` lists what there is.\n"
+        os.kill(process.pid, signal.SIGKILL)
+        process._process.wait(30)
+        assert main(["ps"]) == 0
+        line = next(line for line in capsys.readouterr().out.splitlines() if orphan[:12] in line)
+        assert line.endswith(f"pid {process.pid}, gone")
+        assert main(["prune"]) == 0
+        assert capsys.readouterr().out.startswith(f"removed {orphan[:12]}  ")
         assert owned_by(process.pid) == []
-        assert len(owned_by(os.getpid())) == 1
         env.reset()  # type: ignore[unused-coroutine]
-        assert "Nothing to remove; `aioenv ps`" in finish("prune").stdout
+        assert main(["prune", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"removed": []}
 
 
-def test_prune_all(script: Script, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_all(script: Script, only_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """With ``--all`` it removes what has an owner, too; that hears of it as of any loss."""
-    from aioenv.client import leftovers
-
     process = script(LAUNCH)
     process.wait_line("up", 60)
     (container,) = owned_by(process.pid)
-    everything = leftovers._list
-
-    async def only_its(engine: Any, **filters: Any) -> Any:
-        found = await everything(engine, **filters)
-        return [one for one in found if one.owner.pid == process.pid]
-
-    # Other tests that run at the same time keep theirs.
-    monkeypatch.setattr(leftovers, "_list", only_its)
-    assert main(["prune"]) == 0
-    assert owned_by(process.pid) == [container]
-    assert main(["prune", "--all"]) == 0
+    only_of(process.pid)
+    assert main(["prune", "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"removed": [container]}
     assert owned_by(process.pid) == []
 
 
@@ -101,16 +113,25 @@ def test_without_docker(finish: Finish, command: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_rollout_in_containers(finish: Finish, echo_image: str, nothing_left: None) -> None:
+def test_a_rollout_in_containers(start: Start, echo_image: str) -> None:
     """Episodes are played in so many containers, which are gone afterwards."""
-    before = set(docker("ps", "--all", "--quiet", "--filter", f"ancestor={echo_image}").split())
     arguments = ["--episodes", 12, "--concurrency", 6, "--steps", 3, "--env", "A=b", "--json"]
-    done = finish("rollout", "--image", echo_image, "--containers", 2, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
+    program = start("rollout", "--image", echo_image, "--containers", 2, *arguments)
+    report = json.loads(program.wait_line(r"^\{.*\}$", 60).group())
     assert (report["episodes"], report["steps"], report["errors"]) == (12, 36, {})
-    after = set(docker("ps", "--all", "--quiet", "--filter", f"ancestor={echo_image}").split())
-    assert after <= before
+    assert program.wait() == 0
+    assert owned_by(program.pid) == []
+
+
+def test_a_rollout_that_is_interrupted(start: Start, echo_image: str) -> None:
+    """Ctrl-C ends the episodes and removes the containers."""
+    arguments = ["--episodes", 1_000_000, "--concurrency", 6, "--steps", 3]
+    program = start("rollout", "--image", echo_image, "--containers", 2, *arguments)
+    while len(owned_by(program.pid, "status=running")) < 2:
+        pass
+    program.signal(signal.SIGINT)
+    assert program.wait() == 130
+    assert owned_by(program.pid) == []
 
 
 def test_a_rollout_of_what_does_not_start(finish: Finish, echo_image: str) -> None:
