@@ -7,12 +7,13 @@ import signal
 import socket as sockets
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from aioenv.service.app import SERVICE
+from aioenv.service.app import SERVICE, USAGE
 from aioenv.service.settings import Settings
+from aioenv.service.usage import Usage
 
 __all__ = ["Server", "event_loop_factory", "serve"]
 
@@ -112,6 +113,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; the second of them ends at once.
 
+    Where the settings name an `idle_exit_s`, it also ends when nobody has used it for so long.
+
     Args:
         app: what `create_app` made.
         settings: where to listen and how long the grace is; by default the application's own.
@@ -138,9 +141,24 @@ async def _serve(app: web.Application, settings: Settings, announce: Callable[[s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop)
     announce(f"Serving {app[SERVICE].name} on {url}")
-    await stop.wait()
+    await _wait_over(stop, app[USAGE], settings.idle_exit_s)
     log.info("stopping; sessions have %g s", settings.shutdown_grace_s)
     await server.stop(settings.shutdown_grace_s)
+
+
+async def _wait_over(stop: asyncio.Event, usage: Usage, idle_exit_s: float) -> None:
+    """Wait until a signal tells to stop, or nobody has used the service for so long."""
+    told = asyncio.create_task(stop.wait())
+    tasks: list[asyncio.Task[Any]] = [told]
+    if idle_exit_s:
+        tasks.append(asyncio.create_task(usage.wait_unused(idle_exit_s)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    if not told.done():
+        log.info("nobody has used it for %g s", idle_exit_s)
 
 
 def _on_signal(stop: asyncio.Event) -> None:
