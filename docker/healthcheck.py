@@ -1,9 +1,10 @@
 """Asks the service of this container whether it is healthy: exit code 0 if so, else 1.
 
 ``healthcheck.py`` asks once. ``healthcheck.py --watch SECONDS`` watches for so long: it ends as
-soon as the service is healthy, if it was ill or about to start, or else as soon as it falls ill. Docker
-starts it anew a second after its end. So Docker knows at once when the service changes, and yet
-starts a process only now and then, which in a container costs a thousand times more than asking.
+soon as the service is healthy, if it was ill or about to start, or else as soon as it falls ill.
+Docker starts it anew a second after its end. So Docker knows at once when the service changes, and
+yet starts a process only now and then; in a container, that costs a thousand times more
+than asking.
 
 It needs no package and imports little.
 """
