@@ -17,6 +17,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
 from aioenv import AioEnvError, Contract, Observation, dumps
@@ -25,6 +26,7 @@ from aioenv.service.settings import Settings
 __all__ = [
     "ACCESS_LOG",
     "REQUEST_HEADER",
+    "SERVER_LOG",
     "SESSION_ID",
     "AccessLogger",
     "ContextFilter",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 ACCESS_LOG = logging.getLogger("aioenv.service.access")
+SERVER_LOG = logging.getLogger("aiohttp.server.aioenv")  # what aiohttp reports of our requests
 REQUEST_HEADER = "X-Request-ID"
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("aioenv.request_id", default=None)
@@ -169,6 +172,20 @@ class AccessLogger(AbstractAccessLogger):
                 "peer": request.remote,
             },
         )
+
+
+def _hide_request(record: logging.LogRecord) -> bool:
+    """Take out of aiohttp's report of a broken request what it quotes: there may be a token."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a client sent what is no HTTP request", None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.exc_info = record.exc_text = None
+        record.error = type(error).__name__
+    return True
+
+
+SERVER_LOG.addFilter(_hide_request)
 
 
 # Transcripts

@@ -50,8 +50,9 @@ class Metrics:
             The text and its content type.
         """
         try:
-            encode, content_type = choose_encoder(accept)
-        except ValueError:  # it asks for a version that is none
+            # The answer's content type repeats the version that is asked for.
+            encode, content_type = choose_encoder(accept if accept.isascii() else "")
+        except TypeError:  # that is no version
             encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 

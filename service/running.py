@@ -12,7 +12,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from aioenv.service.app import SERVICE
-from aioenv.service.logs import ACCESS_LOG, AccessLogger, configure_logging
+from aioenv.service.logs import ACCESS_LOG, SERVER_LOG, AccessLogger, configure_logging
 from aioenv.service.settings import Settings
 
 __all__ = ["Server", "event_loop_factory", "serve"]
@@ -72,6 +72,7 @@ class Server:
             self._app,
             access_log=self._access_log,
             access_log_class=AccessLogger,
+            logger=SERVER_LOG,
             shutdown_timeout=1.0,
         )
         # asyncio loses sight of a server whose making is cancelled halfway: it is made to the end.
