@@ -51,7 +51,7 @@ AsyncCall = Callable[..., Coroutine[Any, Any, Any]]
 
 _FIT_FOR_AN_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _LONGEST_PATH = 512
-_PLAIN_VALUE = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
+_PLAIN_WORD = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 # What every record has; all else was given as `extra`.
 _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "asctime", "message", "taskName"})
@@ -252,5 +252,6 @@ def _shortened(value: Any) -> Any:
 
 
 def _in_text(value: Any) -> str:
-    text = value if isinstance(value, str) else _as_json(value)
-    return text if _PLAIN_VALUE.fullmatch(text) else _as_json(text)
+    """Write a fact as JSON, but a plain word without its quotes."""
+    is_plain = isinstance(value, str) and _PLAIN_WORD.fullmatch(value)
+    return value if is_plain else _as_json(value)

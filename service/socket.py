@@ -20,6 +20,7 @@ from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observa
 from aioenv.messages import error_reply, read_request
 from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
+from aioenv.service.logs import SESSION_ID
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
@@ -111,6 +112,8 @@ class SocketDoor:
         await self._socket.prepare(self._request)
         self._task = self._loop.create_task(self._live(wait_s), context=self._context)
         await self._task
+        if self._session is not None:
+            SESSION_ID.set(self._session.id)  # for the log of requests, in the handler's context
         return self._socket
 
     def leave(self, code: int, reason: str) -> "asyncio.Task[None] | None":
