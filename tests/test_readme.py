@@ -175,6 +175,24 @@ def test_echo_tables_tell_the_models() -> None:
         assert named == {field.name for field in fields(model)}
 
 
+def test_metrics_table_names_every_metric() -> None:
+    """The README's table of metrics has the names and types that a service exposes."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from aioenv.service import SERVICE
+    from aioenv.service.metrics import Metrics
+    from echo_env.app import app
+
+    text, _ = Metrics(app[SERVICE]).render("")
+    families = list(text_string_to_metric_families(text.decode()))
+    exposed = {
+        (family.name + ("_total" if family.type == "counter" else ""), family.type)
+        for family in families
+        if family.name.startswith("aioenv_")
+    }
+    assert set(re.findall(r"^\| `(aioenv_\w+)` \| (\w+) \|", README, re.MULTILINE)) == exposed
+
+
 def _between(name: str) -> str:
     found = re.search(rf"^<!-- {name}: .*? -->\n(.*?)<!-- end of {name} -->$", README, re.M | re.S)
     assert found is not None, f"the README has no part called {name}"
