@@ -9,7 +9,7 @@ from aiohttp import web
 
 from aioenv.service.service import Service
 
-__all__ = ["guard"]
+__all__ = ["guard", "is_health"]
 
 
 def guard(service: Service) -> Any:
@@ -22,19 +22,31 @@ def guard(service: Service) -> Any:
 
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-        if not _is_door(request, "/health") and not _has_token(request, service.settings.token):
+        if not is_health(request) and not _has_token(request, service.settings.token):
+            _refuse(service, "token", "UNAUTHORIZED")
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if not _may_connect(request, service.settings.allowed_origins):
+            _refuse(service, "origin", "FORBIDDEN_ORIGIN")
             origin = request.headers["Origin"]
             detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
             return web.json_response({"detail": detail, "code": "FORBIDDEN_ORIGIN"}, status=403)
         return await handler(request)  # type: ignore[no-any-return]
 
     return check
+
+
+def _refuse(service: Service, reason: str, code: str) -> None:
+    service.refuse(reason)
+    service.counts.error(code)
+
+
+def is_health(request: web.Request) -> bool:
+    """Whether a request is for ``/health``, wherever the application is mounted."""
+    return _is_door(request, "/health")
 
 
 def _is_door(request: web.Request, path: str) -> bool:

@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from aioenv.service.kept import KeptSessions
+from aioenv.service.logs import SESSION_ID
 from aioenv.service.mcp import McpServer
 from aioenv.service.service import Service
 from aioenv.service.session import Session
@@ -41,6 +42,7 @@ class AttachedDoor(SocketDoor):
 
     async def _open(self, wait_s: float) -> Session:
         session, self._turn = self._kept.attach(self._session_id)
+        SESSION_ID.set(self._session_id)
         return session
 
     async def _release(self, session: Session) -> None:

@@ -25,6 +25,14 @@ log = logging.getLogger(__name__)
 #: episode could live from call to call; its clients fall back to these.
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
+#: The wire's code for what is wrong with a call, by which it is counted.
+_CODES = {
+    ErrorCode.PARSE_ERROR: "INVALID_JSON",
+    ErrorCode.INVALID_REQUEST: "VALIDATION_ERROR",
+    ErrorCode.METHOD_NOT_FOUND: "UNKNOWN_TYPE",
+    ErrorCode.INVALID_PARAMS: "VALIDATION_ERROR",
+}
+
 Result = dict[str, Any]
 
 
@@ -74,12 +82,18 @@ class McpServer:
         except RpcError as error:
             if call is not None:
                 error.id = call.id
-            return failure(error)
+            return self.fail(error)
         except Exception:
             log.exception("a call of an MCP client failed")
             text = "the service failed; see its log"
             call_id = None if call is None else call.id
-            return failure(RpcError(ErrorCode.INTERNAL_ERROR, text, id=call_id))
+            return self.fail(RpcError(ErrorCode.INTERNAL_ERROR, text, id=call_id))
+
+    def fail(self, error: RpcError) -> dict[str, Any]:
+        """Return the answer that tells of an error, and count it."""
+        code = error.data.get("code") if isinstance(error.data, dict) else None
+        self._service.counts.error(code or _CODES.get(error.code))
+        return failure(error)
 
     async def answer_frame(self, message: Any, seat: OwnSeat) -> bytes:
         """Answer the data of an ``mcp`` message on ``/ws``, where each message has one reply."""
@@ -129,7 +143,11 @@ class McpServer:
         if arguments.__class__ is not dict:
             raise RpcError(ErrorCode.INVALID_PARAMS, "the arguments of a tool are an object")
         result = await self.tools.call(name, arguments, seat)
-        return _for_openenv(result) if isinstance(seat, KeptSeat) else result
+        if isinstance(seat, KeptSeat):
+            return _for_openenv(result)
+        if result["isError"]:
+            self._service.counts.error(result["_meta"][ERROR_KEY]["code"])
+        return result
 
     async def _create_session(self, _: dict[str, Any], seat: Seat) -> Result:
         if seat.session_id is not None:
@@ -149,7 +167,7 @@ class McpServer:
             text = "a connection's own session ends with the connection"
             raise RpcError(ErrorCode.INVALID_REQUEST, text)
         try:
-            has_ended = await self._kept.close(session_id)
+            has_ended = await self._kept.close(session_id, "the client closed")
         except UnknownSession:
             text = f"Unknown session_id: {session_id}"
             raise RpcError(ErrorCode.INVALID_PARAMS, text) from None

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from aioenv.service.http import read_body, read_wait
-from aioenv.service.jsonrpc import ErrorCode, RpcError, failure, parse, write
+from aioenv.service.jsonrpc import ErrorCode, RpcError, parse, write
 from aioenv.service.kept import KeptSessions
 from aioenv.service.mcp import REVISIONS, McpServer
 from aioenv.service.seats import LazySeat, NoSeat
@@ -31,20 +31,31 @@ _WITH_BATCHES = "2025-03-26"
 _LONGEST_BATCH = 64
 
 
+class _UnderWay:
+    """A call that is being answered, in the task of its request."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.is_cancelled = False
+
+
 class _Client:
     """An MCP session: what was agreed upon, where the client plays, and what is under way."""
 
     def __init__(self, version: str, seat: LazySeat) -> None:
         self.version = version
         self.seat = seat
-        self.calls: dict[str | int, asyncio.Task[Any]] = {}
+        self.calls: dict[str | int, _UnderWay] = {}
 
     def cancel(self, message: dict[str, Any]) -> None:
         """Cancel what a ``notifications/cancelled`` names, if it is still under way."""
         params = message.get("params")
         call_id = params.get("requestId") if isinstance(params, dict) else None
-        if isinstance(call_id, str | int) and (task := self.calls.get(call_id)) is not None:
-            task.cancel()
+        if isinstance(call_id, str | int) and (call := self.calls.get(call_id)) is not None:
+            call.is_cancelled = True
+            call.task.cancel()
 
 
 class McpDoor:
@@ -69,31 +80,34 @@ class McpDoor:
     async def post(self, request: web.Request) -> web.Response:
         """``POST /mcp``: one message, or a batch where the client's revision has them."""
         if not _takes_json(request):
-            return _fault(406, "the answer is application/json, which Accept leaves out")
+            return self._fault(406, "the answer is application/json, which Accept leaves out")
         wait_s = read_wait(request)
         body = await read_body(request, self._service.settings.max_message_size_bytes)
         try:
             message = parse(body)
         except RpcError as error:
-            return _json(failure(error))
+            return _json(self._server.fail(error))
         if isinstance(message, dict) and message.get("method") == "initialize":
             return await self._welcome(message, wait_s)
-        if (refusal := _refuse_version(request)) is not None:
-            return refusal
+        version = request.headers.get(VERSION, REVISIONS[-1])
+        if version not in REVISIONS:
+            data = {"supported": list(REVISIONS), "requested": version}
+            text = f"{VERSION} {version!r} is not among {', '.join(REVISIONS)}"
+            return self._fault(400, text, ErrorCode.UNSUPPORTED_VERSION, data)
         session_id = request.headers.get(SESSION)
         client = None if session_id is None else self._find(session_id)
         if session_id is not None and client is None:
-            return _unknown(session_id)
+            return self._refuse_session(session_id)
         return await self._converse(request, message, client, NoSeat(wait_s))
 
     async def delete(self, request: web.Request) -> web.Response:
         """``DELETE /mcp``: end an MCP session, and the environment's with it."""
         session_id = request.headers.get(SESSION)
         if session_id is None:
-            return _fault(400, f"{SESSION} says which session to end")
+            return self._fault(400, f"{SESSION} says which session to end")
         client = self._clients.pop(session_id, None)
         if client is None:
-            return _unknown(session_id)
+            return self._refuse_session(session_id)
         await asyncio.shield(self._service.run(client.seat.close()))
         return web.Response(status=204)
 
@@ -123,7 +137,7 @@ class McpDoor:
         version = client.version if client else request.headers.get(VERSION, _WITH_BATCHES)
         if version != _WITH_BATCHES or not 0 < len(message) <= _LONGEST_BATCH:
             text = f"a batch has 1 to {_LONGEST_BATCH} messages, and only {_WITH_BATCHES} has them"
-            return _json(failure(RpcError(ErrorCode.INVALID_REQUEST, text)))
+            return _json(self._server.fail(RpcError(ErrorCode.INVALID_REQUEST, text)))
         answers = [
             answer
             for part in message
@@ -139,7 +153,7 @@ class McpDoor:
         method, call_id = message.get("method"), message.get("id")
         if method == "initialize":  # in a batch, which the protocol forbids
             text = "initialize comes by itself"
-            return failure(RpcError(ErrorCode.INVALID_REQUEST, text))
+            return self._server.fail(RpcError(ErrorCode.INVALID_REQUEST, text))
         if client is None:
             return await self._server.answer(message, stranger)
         if method == "notifications/cancelled":
@@ -152,18 +166,16 @@ class McpDoor:
         self, message: dict[str, Any], call_id: str | int, client: _Client
     ) -> dict[str, Any] | None:
         """Answer a call that may be cancelled by its id."""
-        task = asyncio.ensure_future(self._server.answer(message, client.seat))
-        client.calls[call_id] = task
+        client.calls[call_id] = call = _UnderWay()
         try:
-            return await task
+            return await self._server.answer(message, client.seat)
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
+            if not call.is_cancelled or call.task.uncancel():
+                raise  # somebody else has cancelled it: the service stops
             text = "the call was cancelled"
-            return failure(RpcError(ErrorCode.SERVER_ERROR, text, id=call_id))
+            return self._server.fail(RpcError(ErrorCode.SERVER_ERROR, text, id=call_id))
         finally:
-            if client.calls.get(call_id) is task:
+            if client.calls.get(call_id) is call:
                 del client.calls[call_id]
 
     def _find(self, session_id: str) -> _Client | None:
@@ -181,31 +193,24 @@ class McpDoor:
                 del self._clients[session_id]
                 return
 
+    def _refuse_session(self, session_id: str) -> web.Response:
+        text = f"there is no session {session_id!r}, or not any more; call initialize again"
+        return self._fault(404, text, data={"code": "SESSION_NOT_FOUND"})
+
+    def _fault(
+        self,
+        status: int,
+        text: str,
+        code: ErrorCode = ErrorCode.INVALID_REQUEST,
+        data: Any = None,
+    ) -> web.Response:
+        return _json(self._server.fail(RpcError(code, text, data)), status=status)
+
 
 def _takes_json(request: web.Request) -> bool:
     accepted = ",".join(request.headers.getall("Accept", ["*/*"])).lower()
     kinds = {part.partition(";")[0].strip() for part in accepted.split(",")}
     return bool(kinds & {"application/json", "application/*", "*/*"})
-
-
-def _refuse_version(request: web.Request) -> web.Response | None:
-    version = request.headers.get(VERSION)
-    if version is None or version in REVISIONS:
-        return None
-    data = {"supported": list(REVISIONS), "requested": version}
-    text = f"{VERSION} {version!r} is not among {', '.join(REVISIONS)}"
-    return _fault(400, text, ErrorCode.UNSUPPORTED_VERSION, data)
-
-
-def _unknown(session_id: str) -> web.Response:
-    text = f"there is no session {session_id!r}, or not any more; call initialize again"
-    return _fault(404, text)
-
-
-def _fault(
-    status: int, text: str, code: ErrorCode = ErrorCode.INVALID_REQUEST, data: Any = None
-) -> web.Response:
-    return _json(failure(RpcError(code, text, data)), status=status)
 
 
 def _json(body: Any, **kwargs: Any) -> web.Response:

@@ -25,12 +25,13 @@ class McpSocketDoor(SocketDoor):
                 raise RpcError(ErrorCode.INVALID_REQUEST, "send JSON as text, not as binary frames")
             answer = await self._mcp.answer(parse(frame), OwnSeat(self._session))
         except RpcError as error:
-            answer = failure(error)
+            answer = self._mcp.fail(error)
         self._requested_at = self._loop.time()
         if answer is not None:
             await self._send(write(answer))
 
-    def _refuse(self, error: AioEnvError) -> bytes:
+    def _refusal(self, error: AioEnvError) -> bytes:
         reply = error_reply(error)
+        self._service.counts.error(reply.code)
         data = {"code": reply.code, **reply.details}
         return write(failure(RpcError(ErrorCode.SERVER_ERROR, reply.message, data)))

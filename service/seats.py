@@ -149,7 +149,7 @@ class LazySeat:
         async with self._opening:
             if self._id in self._kept:
                 assert self._id is not None
-                await self._kept.close(self._id)
+                await self._kept.close(self._id, "the client closed")
 
     async def _open(self, *, begins: bool) -> str:
         async with self._opening:

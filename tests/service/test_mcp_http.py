@@ -12,6 +12,7 @@ from attrs import frozen
 from aioenv.service import EnvironmentMetadata
 from tests.conftest import LoopErrors, Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, PlainWorld, populate
+from tests.service.test_metrics import Scraper
 
 INITIALIZE = {
     "protocolVersion": "2025-06-18",
@@ -517,6 +518,36 @@ async def test_a_create_beyond_the_limit_is_an_error_with_counts(
     assert (reply.status, reply.code) == (200, -32000)
     counts = {"active_sessions": 2, "max_sessions": 2}
     assert reply.body["error"]["data"] == {"code": "CAPACITY_REACHED", **counts}
+
+
+async def test_errors_are_counted_once(
+    peer: Peer, served: Served, http: aiohttp.ClientSession
+) -> None:
+    """Whether they are of the protocol or of a tool, by the wire's codes."""
+    scraper = Scraper(http, served)
+    await scraper.changes()
+    await peer.send("{bad")
+    await peer.send("{}")
+    await peer.send(call("nope"))
+    await peer.send(call("ping"), Mcp_Session_Id="nobody")
+    await peer.begin()
+    await peer.send(tool("step", text="raise"))
+    session_id = (await peer.send(call("openenv/session/create"))).result["session_id"]
+    await peer.send(call("openenv/session/create"))
+    peer.headers.clear()
+    step = {"name": "step", "arguments": {"text": "raise"}, "session_id": session_id}
+    await peer.send(call("tools/call", step))
+    changes = await scraper.changes()
+    assert {name: value for name, value in changes.items() if "code=" in name} == {
+        "aioenv_errors_total{code=INVALID_JSON}": 1,
+        "aioenv_errors_total{code=VALIDATION_ERROR}": 1,
+        "aioenv_errors_total{code=UNKNOWN_TYPE}": 1,
+        "aioenv_errors_total{code=SESSION_NOT_FOUND}": 1,
+        "aioenv_errors_total{code=EXECUTION_ERROR}": 2,
+        "aioenv_errors_total{code=CAPACITY_REACHED}": 1,
+    }
+    assert changes["aioenv_sessions_refused_total{reason=full}"] == 1
+    assert changes["aioenv_steps_total"] == 2
 
 
 # Pages
