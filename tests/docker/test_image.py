@@ -100,10 +100,20 @@ async def test_docker_finds_it_unhealthy(run_image: Run) -> None:
     assert re.search(r"0\.0\.0\.0, port 8000: .*refused", printed), printed
 
 
+async def test_health_check_awaits_the_start(run_image: Run) -> None:
+    """While the service starts the check asks on, and tells as soon as it is healthy."""
+    go = "until [ -e /dev/shm/go ]; do sleep 0.05; done; exec aioenv serve echo_env.app:app"
+    echo = await run_image(command=["sh", "-c", go], health_check=False)
+    assert (await echo.execute(*HEALTH_CHECK, "--watch", "0"))[0] == 1
+    watching = asyncio.create_task(echo.execute(*HEALTH_CHECK, "--watch", "600"))
+    await echo.execute("touch", "/dev/shm/go")
+    assert await watching == (0, "")
+
+
 async def test_health_check_watches(run_image: Run) -> None:
     """Once the service was healthy, the check goes on asking, and tells as soon as it is gone."""
     serve = "aioenv serve echo_env.app:app & echo $! > /dev/shm/service; wait; exec sleep 600"
-    echo = await run_image(command=["sh", "-c", serve])
+    echo = await run_image(command=["sh", "-c", serve], health_check=False)
     await echo.wait_healthy()
     assert await echo.execute(*HEALTH_CHECK, "--watch", "600") == (0, "")
     watching = asyncio.create_task(echo.execute(*HEALTH_CHECK, "--watch", "600"))
