@@ -8,7 +8,7 @@ from aiohttp import web
 
 from aioenv.service.service import Service
 
-__all__ = ["guard"]
+__all__ = ["guard", "is_health"]
 
 
 def guard(service: Service) -> Any:
@@ -21,7 +21,7 @@ def guard(service: Service) -> Any:
 
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-        if not _is_health(request) and not _has_token(request, service.settings.token):
+        if not is_health(request) and not _has_token(request, service.settings.token):
             _refuse(service, "token", "UNAUTHORIZED")
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
@@ -43,7 +43,8 @@ def _refuse(service: Service, reason: str, code: str) -> None:
     service.counts.error(code)
 
 
-def _is_health(request: web.Request) -> bool:
+def is_health(request: web.Request) -> bool:
+    """Whether a request is for ``/health``, wherever the application is mounted."""
     resource = request.match_info.route.resource
     return resource is not None and resource.canonical.endswith("/health")
 

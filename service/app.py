@@ -15,10 +15,12 @@ from aioenv.service.logs import identify, send_request_id
 from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
+from aioenv.service.usage import Usage, count_usage
 
-__all__ = ["SERVICE", "create_app"]
+__all__ = ["SERVICE", "USAGE", "create_app"]
 
 SERVICE = web.AppKey("aioenv.service", Service)
+USAGE = web.AppKey("aioenv.usage", Usage)
 _DOORS = web.AppKey("aioenv.doors", set[SocketDoor])
 
 
@@ -63,12 +65,20 @@ def create_app(
     maker = maker_of(environment)
     name = name or str(getattr(maker, "__name__", type(maker).__name__))
     service = Service(environment, contract, name, settings)
+    usage = Usage(service)
 
     app = web.Application(
-        middlewares=[identify, count_bytes(service), guard(service), errors_as_json(service)],
+        middlewares=[
+            identify,
+            count_bytes(service),
+            guard(service),
+            count_usage(usage),
+            errors_as_json(service),
+        ],
         client_max_size=0,  # the doors know the limit, which may be configured later
     )
     app[SERVICE] = service
+    app[USAGE] = usage
     app[_DOORS] = set()
     app.add_routes(
         [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]

@@ -7,13 +7,14 @@ import signal
 import socket as sockets
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from aioenv.service.app import SERVICE
+from aioenv.service.app import SERVICE, USAGE
 from aioenv.service.logs import ACCESS_LOG, SERVER_LOG, AccessLogger, configure_logging
 from aioenv.service.settings import Settings
+from aioenv.service.usage import Usage
 
 __all__ = ["Server", "event_loop_factory", "serve"]
 
@@ -123,6 +124,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; the second of them ends at once.
 
+    Where the settings name an `idle_exit_s`, it also ends when nobody has used it for so long.
     Logs go to standard error, unless the root logger has a handler already.
 
     Args:
@@ -153,9 +155,24 @@ async def _serve(app: web.Application, settings: Settings, announce: Callable[[s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop)
     announce(f"Serving {app[SERVICE].name} on {url}")
-    await stop.wait()
+    await _wait_over(stop, app[USAGE], settings.idle_exit_s)
     log.info("stopping; sessions have %g s", settings.shutdown_grace_s)
     await server.stop(settings.shutdown_grace_s)
+
+
+async def _wait_over(stop: asyncio.Event, usage: Usage, idle_exit_s: float) -> None:
+    """Wait until a signal tells to stop, or nobody has used the service for so long."""
+    told = asyncio.create_task(stop.wait())
+    tasks: list[asyncio.Task[Any]] = [told]
+    if idle_exit_s:
+        tasks.append(asyncio.create_task(usage.wait_unused(idle_exit_s)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    if not told.done():
+        log.info("nobody has used it for %g s", idle_exit_s)
 
 
 def _on_signal(stop: asyncio.Event) -> None:

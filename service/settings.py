@@ -99,6 +99,12 @@ class Settings:
         default=5.0,
         validator=and_(ge(0), _NOT_FOR_EVER),
     )
+    idle_exit_s: float = _setting(
+        "AIOENV_IDLE_EXIT_S",
+        "Time without use (no session open, no request but /health) after which it ends; 0 never",
+        default=0.0,
+        validator=and_(ge(0), _NOT_FOR_EVER),
+    )
     worker_threads: int = _setting(
         "AIOENV_WORKER_THREADS",
         "Threads for environments with plain methods",

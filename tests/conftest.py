@@ -17,6 +17,8 @@ from tests.environments import Census, Heard, Tally, Word
 
 __all__ = ["LoopErrors", "Serve", "Served", "eventually"]
 
+pytest_plugins = ["tests.docker.images", "tests.docker.launching", "tests.peer.plugin"]
+
 #: How long anything may take here before it counts as hung. No test depends on it being met.
 DEADLINE_S = 20.0
 
