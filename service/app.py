@@ -70,7 +70,6 @@ def create_app(
     app = web.Application(
         middlewares=[
             identify,
-            count_bytes(service),
             guard(service),
             count_usage(usage),
             errors_as_json(service),
@@ -83,7 +82,7 @@ def create_app(
     app.add_routes(
         [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]
     )
-    app.on_response_prepare.append(send_request_id)
+    app.on_response_prepare.extend([send_request_id, count_bytes(service)])
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app
