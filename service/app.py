@@ -76,7 +76,6 @@ def create_app(
     app = web.Application(
         middlewares=[
             identify,
-            count_bytes(service),
             guard(service),
             count_usage(usage),
             errors_as_json(service),
@@ -96,7 +95,7 @@ def create_app(
             web.get("/mcp", _open_mcp_door, allow_head=False),
         ]
     )
-    app.on_response_prepare.append(send_request_id)
+    app.on_response_prepare.extend([send_request_id, count_bytes(service)])
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app
