@@ -26,6 +26,7 @@ def texts(value: str) -> tuple[str, ...]:
 
 
 _TYPES: dict[Any, Any] = {
+    bool: click.BOOL,
     int: click.INT,
     float: click.FLOAT,
     str: click.STRING,
@@ -46,13 +47,18 @@ def _option(attribute: "attrs.Attribute[Any]") -> Callable[[CommandT], CommandT]
                 raise click.BadParameter(str(error)) from None
         return value
 
+    option = f"--{attribute.name.replace('_', '-')}"
     notes = [f"env: {attribute.metadata['variable']}"]
-    if attribute.default not in (None, ()):
+    if attribute.type is bool:
+        option += f"/--no-{option[2:]}"
+        notes.append(f"default: {attribute.default}".lower())
+    elif attribute.default not in (None, ()):
         is_number = isinstance(attribute.default, int | float)
         notes.append(f"default: {format(attribute.default, 'g' if is_number else '')}")
     return click.option(
-        f"--{attribute.name.replace('_', '-')}",
+        option,
         attribute.name,
+        default=None,
         type=_TYPES[attribute.type],
         callback=check,
         help=f"{attribute.metadata['help']}.  [{'; '.join(notes)}]",

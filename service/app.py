@@ -14,6 +14,7 @@ from aioenv.service.kept import KeptSessions
 from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
+from aioenv.service.web_interface import WebInterface
 
 __all__ = ["SERVICE", "create_app"]
 
@@ -72,6 +73,7 @@ def create_app(
     app.add_routes(
         [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]
     )
+    app.add_routes(WebInterface(service).routes())
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app

@@ -46,12 +46,19 @@ class FrameSocket(web.WebSocketResponse[Any]):
         owner: who takes them.
         max_message_size_bytes: the largest message to take.
         close_timeout_s: how long to wait for the client to agree to a close, in seconds.
+        protocols: the subprotocols to choose from.
     """
 
     def __init__(
-        self, owner: TakesFrames, *, max_message_size_bytes: int, close_timeout_s: float
+        self,
+        owner: TakesFrames,
+        *,
+        max_message_size_bytes: int,
+        close_timeout_s: float,
+        protocols: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
+            protocols=protocols,
             autoping=False,
             compress=False,
             decode_text=False,

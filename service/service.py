@@ -13,6 +13,7 @@ from aioenv import Closed, Contract, EnvironmentFailed
 from aioenv.pulse import Pulse
 from aioenv.service.calls import FAILURES, Caller, Workers, in_words, is_async
 from aioenv.service.environment import Environment, EnvironmentMetadata
+from aioenv.service.options import reset_schema
 from aioenv.service.pool import SessionPool, Slot
 from aioenv.service.session import Session
 from aioenv.service.settings import Settings
@@ -82,6 +83,10 @@ class Service:
             log.warning("/metadata shows no README: %s", error)
             return metadata
         return attrs.evolve(metadata, readme_content=readme)
+
+    def reset_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a reset's options, as far as they can be known beforehand."""
+        return reset_schema(getattr(maker_of(self.factory), "reset", None))
 
     # Public methods
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import and_, ge, gt, instance_of, le, optional
 
 __all__ = ["Settings", "settings_table"]
 
 
 # Event loops cannot count to every float.
 _NOT_FOR_EVER = le(1e9)
+
+_YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
 def _setting(variable: str, help: str, **kwargs: Any) -> Any:  # noqa: A002  # click's word for it
@@ -121,7 +123,18 @@ class Settings:
         "The README that /metadata shows",
         default=None,
         converter=attrs.converters.optional(Path),
-        validator=optional(attrs.validators.instance_of(Path)),
+        validator=optional(instance_of(Path)),
+    )
+    public_host: str | None = _setting(
+        "SPACE_HOST",
+        "The service's own name in public, where a proxy hides it; its pages may connect",
+        default=None,
+    )
+    web_interface: bool = _setting(
+        "ENABLE_WEB_INTERFACE",
+        "Serve the web interface at /web",
+        default=True,
+        validator=instance_of(bool),
     )
 
     @property
@@ -153,6 +166,8 @@ def _parsed(variable: str, attribute: "attrs.Attribute[Any]", text: str) -> Any:
     try:
         if attribute.type in (int, float):
             value: Any = attribute.type(text)
+        elif attribute.type is bool:
+            value = _parsed_bool(text)
         elif attribute.type == tuple[str, ...]:
             value = tuple(part.strip() for part in text.split(",") if part.strip())
         else:
@@ -164,6 +179,13 @@ def _parsed(variable: str, attribute: "attrs.Attribute[Any]", text: str) -> Any:
     return value
 
 
+def _parsed_bool(text: str) -> bool:
+    word = text.strip().lower()
+    if word in _YES or word in _NO:
+        return word in _YES
+    raise ValueError(f"expected one of {', '.join((*_YES, *_NO))}")
+
+
 def settings_table() -> str:
     """Return the settings as a Markdown table, which the README shows."""
     rows = ["| option | variable | default | meaning |", "| --- | --- | --- | --- |"]
@@ -171,6 +193,8 @@ def settings_table() -> str:
         option = "--" + attribute.name.replace("_", "-")
         default = attribute.default
         shown = "" if default in (None, ()) else f"`{default}`"
+        if attribute.type is bool:
+            option, shown = f"--[no-]{option[2:]}", f"`{default}`".lower()
         help_text, variable = attribute.metadata["help"], attribute.metadata["variable"]
         rows.append(f"| `{option}` | `{variable}` | {shown} | {help_text} |")
     return "\n".join(rows)
