@@ -90,6 +90,7 @@ export function framed(field, control, { note } = {}) {
     control.toggleAttribute("aria-invalid", false);
     if (message) control.setAttribute("aria-invalid", "true");
   };
+  if (control.matches("input")) node.classList.add("brief");
   const self = { node, fail, focus: () => control.focus(), at: () => self };
   control.addEventListener("input", () => fail(""));
   return self;
@@ -266,10 +267,12 @@ export function jsonField(field, isLeftOut) {
     grow(area);
   };
   put(field.fallback ?? (typeOf(field.schema) === "object" && !isLeftOut ? {} : undefined));
+  const untouched = area.value;
   return {
     ...frame,
     write: put,
     read: (path, faults) => {
+      if (!field.required && area.value === untouched) return undefined;
       if (area.value.trim() === "") {
         if (!field.required) return undefined;
         if (field.isNullable) return null;

@@ -53,6 +53,8 @@ export class Form {
       else {
         field.fail(fault.msg);
         this.#failed.push(field);
+        const folded = field.node.closest("details");
+        if (folded) folded.open = true;
       }
     }
     this.#failed[0]?.focus();

@@ -83,9 +83,9 @@ export function groupField(field) {
 export function optionalField(field, make) {
   const box = element("input", { type: "checkbox", id: freshId("give") });
   const place = element("div", { class: "given" });
-  const summary = inWords(field.schema, field.root);
+  const summary = field.schema.properties ? "" : `${inWords(field.schema, field.root)}; `;
   const label = element("label", { for: box.id, text: field.label });
-  const head = element("div", { class: "field-head" }, label, element("span", { class: "type", text: `${summary}; optional` }));
+  const head = element("div", { class: "field-head" }, label, element("span", { class: "type", text: `${summary}optional` }));
   const node = element("div", { class: "field check optional" }, box, head, place);
   let inner = null;
   const open = (isOpen) => {

@@ -90,7 +90,10 @@ function askForToken() {
 
 function setUpTheme() {
   const button = byId("theme");
-  const label = (theme) => (button.textContent = `Theme: ${theme}`);
+  const label = (theme) => {
+    button.title = `Theme: ${theme}`;
+    button.setAttribute("aria-label", button.title);
+  };
   label(document.documentElement.dataset.theme);
   button.hidden = false;
   button.addEventListener("click", () => label(globalThis.theme.next()));

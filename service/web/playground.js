@@ -14,6 +14,8 @@ import { errorWords, queueWords, resultWords } from "./words.js";
 const PLAYED = "aioenv-played";
 /** How long something may take before its seconds are shown. */
 const PATIENCE_S = 2;
+/** What is left free above and below a column that stays in sight. */
+const GAP_PX = 20;
 
 const HINT_KEYS = /Mac|iP(hone|ad)/.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter";
 
@@ -28,11 +30,13 @@ export class Playground {
   #under = null; // what is under way: { words, since, timer }
 
   constructor(schemas) {
-    this.#resetForm = new Form(byId("reset-fields"), resetSchema(schemas), { aside: isFurther(schemas) });
+    this.#resetForm = new Form(byId("reset-fields"), resetSchema(schemas), { aside: isFurther });
     this.#stepForm = new Form(byId("step-fields"), schemas.action, { aside: isRemark });
     this.#viewer = new Viewer(schemas, (action) => this.#take(action));
     this.#status = new Status((capacity) => this.#onCapacity(capacity));
+    this.#status.phase = "idle";
     this.#listen();
+    layOut();
     this.#refresh();
     this.#tellOfReload();
     this.#status.refresh();
@@ -319,6 +323,26 @@ export class Playground {
   }
 }
 
+/**
+ * Where there are two columns, show the reset's options, and have each column stay in sight: a
+ * short one by its top, a long one by its end.
+ */
+function layOut() {
+  const isWide = matchMedia("(min-width: 861px)");
+  const open = () => (byId("reset-options").open = isWide.matches);
+  isWide.addEventListener("change", open);
+  open();
+  const columns = [...document.querySelectorAll(".column")];
+  const stick = () => {
+    for (const column of columns) {
+      column.style.top = `${Math.min(GAP_PX, innerHeight - column.offsetHeight - GAP_PX)}px`;
+    }
+  };
+  const watch = new ResizeObserver(stick);
+  columns.forEach((column) => watch.observe(column));
+  addEventListener("resize", stick);
+}
+
 /** Switch a button off so that it keeps the focus and can say why. */
 function mark(button, { isOff, isBusy }) {
   button.setAttribute("aria-disabled", String(isOff));
@@ -342,8 +366,7 @@ function resetSchema(schemas) {
 
 const FURTHER = " further";
 
-/** Options of the environment's own that may be left out stand behind a click, where many. */
-const isFurther = () => (name) => name === FURTHER;
+const isFurther = (name) => name === FURTHER;
 
 function withoutBlanks(options) {
   const { [FURTHER]: further, ...own } = options;

@@ -9,6 +9,8 @@ const GAP = 18;
 const HEIGHT = MARGIN.top + PANEL + GAP + PANEL + MARGIN.bottom;
 /** The most points that are drawn; more steps than that share theirs. */
 const MOST_POINTS = 600;
+/** Fewer steps than these have their numbers below them. */
+const FEW = 24;
 
 export class Plot {
   #place;
@@ -60,8 +62,8 @@ export class Plot {
       drawn("path", { class: "area", d: area }),
       drawn("path", { class: "line", d: line.join("") }),
       last === 1 ? drawn("circle", { class: "point", cx: x(1), cy: returns.y(steps[0].total), r: 3 }) : null,
-      drawn("text", { x: x(1), y: HEIGHT - 4, "text-anchor": last === 1 ? "middle" : "start", text: "step 1" }),
-      last > 1 ? drawn("text", { x: width - MARGIN.right, y: HEIGHT - 4, "text-anchor": "end", text: `step ${last}` }) : null,
+      drawn("text", { x: x(1), y: HEIGHT - 4, "text-anchor": last < FEW ? "middle" : "start", text: last < FEW ? "1" : "step 1" }),
+      last > 1 ? drawn("text", { x: last < FEW ? x(last) : width - MARGIN.right, y: HEIGHT - 4, "text-anchor": last < FEW ? "middle" : "end", text: last < FEW ? last : `step ${last}` }) : null,
       this.#cursor,
     );
     this.#x = x;

@@ -16,7 +16,9 @@ export function resolve(schema, root) {
 
 /** Return what a field is called. */
 export function titleOf(schema, name) {
-  const words = String(schema.title ?? name).replaceAll("_", " ").trim();
+  const plain = String(name ?? "").replaceAll("_", " ").trim();
+  const title = String(schema.title ?? plain).trim();
+  const words = title.toLowerCase() === plain.toLowerCase() ? plain : title;
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

@@ -24,6 +24,8 @@ export class Ended extends Error {
   }
 }
 
+/** The refusals that mean that no session came to be. */
+const NO_SESSION = new Set(["CAPACITY_REACHED", "FACTORY_ERROR", "SESSION_ERROR"]);
 /** How long to queue for a session, in seconds; the service may allow less. */
 const WAIT_S = 600;
 
@@ -93,5 +95,3 @@ export class Session {
   }
 }
 
-/** The refusals that mean that no session came to be. */
-export const NO_SESSION = new Set(["CAPACITY_REACHED", "FACTORY_ERROR", "SESSION_ERROR"]);

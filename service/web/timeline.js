@@ -56,7 +56,7 @@ export class Timeline {
       { class: isChosen ? "chosen" : "" },
       element("td", {}, button),
       element("td", { class: "action" }, action, entry.done ? element("span", { class: "badge", text: "done" }) : null),
-      element("td", { class: "number to-right", text: entry.index ? figure(entry.reward) : "" }),
+      element("td", { class: "number to-right", text: entry.index && entry.reward !== null ? figure(entry.reward) : "" }),
       element("td", { class: "number to-right", text: entry.index ? figure(entry.total) : "" }),
     );
   }

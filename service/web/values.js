@@ -51,7 +51,7 @@ const branchOf = (schema, root) =>
 
 function isWide(value) {
   if (typeof value === "string") return value.length > 60 || value.includes("\n");
-  return value !== null && typeof value === "object" && !isShort(value);
+  return value !== null && typeof value === "object" && Object.keys(value).length > 0 && !isShort(value);
 }
 
 const isShort = (value) =>

@@ -54,7 +54,7 @@ export class Viewer {
     byId("observation-heading").textContent = isLast
       ? "Observation"
       : `Observation of ${entry.index ? `step ${entry.index}` : "the reset"}`;
-    byId("figure-reward").textContent = figure(entry.reward);
+    byId("figure-reward").textContent = entry.reward === null ? "–" : figure(entry.reward);
     byId("figure-return").textContent = figure(entry.total);
     byId("figure-steps").textContent = isLast ? steps.length : `${entry.index} of ${steps.length}`;
     byId("figure-done").textContent = entry.done ? "yes" : "no";
