@@ -2,7 +2,7 @@
 
 import { showPrograms } from "./connect.js";
 import { byId, element, say } from "./dom.js";
-import { notify } from "./notices.js";
+import { clearNotices, notify } from "./notices.js";
 import { Playground } from "./playground.js";
 import { showSchemas } from "./schemas.js";
 import { keepToken, readAccess, readMetadata, readReadme, readSchemas } from "./service.js";
@@ -10,17 +10,24 @@ import { setUpTabs } from "./tabs.js";
 
 async function begin() {
   setUpTheme();
-  let access;
-  try {
-    access = await readAccess();
-    if (!access.granted) await askForToken();
-    const [metadata, schemas] = await Promise.all([readMetadata(), readSchemas()]);
-    show(metadata, schemas, access.required);
-  } catch (error) {
-    byId("connection").dataset.phase = "unreachable";
-    byId("connection-text").textContent = "Service unreachable";
-    notify("error", "The service cannot be reached.", "It may be starting or stopping. Load the page again in a moment.");
-    console.debug(error);
+  const access = await persist(readAccess);
+  if (!access.granted) await askForToken();
+  const [metadata, schemas] = await persist(() => Promise.all([readMetadata(), readSchemas()]));
+  clearNotices();
+  show(metadata, schemas, access.required);
+}
+
+/** Ask until there is an answer: the service may be starting, or the network away for a moment. */
+async function persist(ask) {
+  for (let pauseMs = 500; ; pauseMs = Math.min(10_000, pauseMs * 2)) {
+    try {
+      return await ask();
+    } catch {
+      byId("connection").dataset.phase = "unreachable";
+      byId("connection-text").textContent = "Service unreachable";
+      notify("error", "The service cannot be reached.", "It may be starting or stopping. This page keeps trying.");
+      await new Promise((done) => setTimeout(done, pauseMs));
+    }
   }
 }
 
@@ -64,20 +71,17 @@ function askForToken() {
   byId("tabs").hidden = true;
   byId("connection-text").textContent = "Token needed";
   byId("token").focus();
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       keepToken(byId("token").value.trim());
-      try {
-        if (!(await readAccess()).granted) {
-          keepToken("");
-          byId("token").setAttribute("aria-invalid", "true");
-          say(byId("token-error"), "This is not the service's token.");
-          byId("token").select();
-          return;
-        }
-      } catch (error) {
-        reject(error);
+      const { granted } = await persist(readAccess);
+      clearNotices();
+      if (!granted) {
+        keepToken("");
+        byId("token").setAttribute("aria-invalid", "true");
+        say(byId("token-error"), "This is not the service's token.");
+        byId("token").select();
         return;
       }
       form.hidden = true;

@@ -35,6 +35,7 @@ export class Plot {
   }
 
   show(steps) {
+    if (steps.length === this.#steps.length && steps.at(-1) === this.#steps.at(-1)) return;
     this.#steps = steps;
     this.#place.hidden = steps.length === 0;
     this.#draw();

@@ -28,7 +28,7 @@ export function keepToken(given) {
 }
 
 async function get(path) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = token ? { Authorization: `Bearer ${bytesOf(token)}` } : {};
   const response = await fetch(new URL(path, base), { headers });
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
   return response;
@@ -53,7 +53,10 @@ export function openSocket(waitS) {
   return new WebSocket(url, token ? [PLAIN_PROTOCOL, TOKEN_PROTOCOL + base64url(token)] : []);
 }
 
+/** Return a text's bytes in UTF-8, one character each, as headers and `btoa` want them. */
+const bytesOf = (text) =>
+  Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
+
 function base64url(text) {
-  const bytes = Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte));
-  return btoa(bytes.join("")).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  return btoa(bytesOf(text)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }

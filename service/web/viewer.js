@@ -11,6 +11,7 @@ export class Viewer {
   #episode = null;
   #chosen = null; // the entry that is shown; the last one unless somebody looks back
   #isRaw = false;
+  #frame = null;
   #plot;
   #timeline;
 
@@ -31,9 +32,8 @@ export class Viewer {
   /** Show an episode from its latest entry on. */
   follow(episode) {
     this.#episode = episode;
-    this.#choose(episode.last);
     byId("timeline-card").hidden = false;
-    this.#plot.show(episode.steps);
+    this.#choose(episode.last);
   }
 
   /** Show the state, or why there is none. */
@@ -59,15 +59,24 @@ export class Viewer {
     byId("figure-steps").textContent = isLast ? steps.length : `${entry.index} of ${steps.length}`;
     byId("figure-done").textContent = entry.done ? "yes" : "no";
     byId("figure-done").parentElement.classList.toggle("is-done", entry.done);
-    this.#timeline.show(this.#episode.entries, entry);
-    this.#showObservation();
+    this.#draw();
+  }
+
+  /** Draw what is large, once for each frame, however many steps there were since the last. */
+  #draw() {
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = null;
+      this.#showObservation();
+      this.#timeline.show(this.#episode.entries, this.#chosen);
+      this.#plot.show(this.#episode.steps);
+    });
   }
 
   #present(isRaw) {
     this.#isRaw = isRaw;
     byId("as-readable").setAttribute("aria-pressed", String(!isRaw));
     byId("as-raw").setAttribute("aria-pressed", String(isRaw));
-    this.#showObservation();
+    this.#draw();
   }
 
   #showObservation() {

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -81,10 +82,10 @@ class OpenPage(Protocol):
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
     """Run a browser."""
     async with async_playwright() as playwright:
-        browser = await launch(playwright)
+        browser = await launch(playwright, tmp_path)
         yield browser
         await browser.close()
 

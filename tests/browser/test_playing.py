@@ -202,6 +202,7 @@ async def test_a_thousand_steps(serve: Serve, open_page: OpenPage, census: Censu
     await playing.say("ab")
     await expect(playing.figure("steps")).to_have_text("1")
     before = await page.evaluate("document.getElementsByTagName('*').length")
+    await playing.show("Schema")  # nothing of it is painted meanwhile
     await page.evaluate(
         """async () => {
           const form = document.getElementById("step-form");
@@ -212,6 +213,7 @@ async def test_a_thousand_steps(serve: Serve, open_page: OpenPage, census: Censu
           }
         }"""
     )
+    await playing.show("Playground")
     await expect(playing.figure("return")).to_have_text("2000")
     assert await page.evaluate("document.getElementsByTagName('*').length") < before + 250
     await expect(page.locator("#timeline tbody tr")).to_have_count(20)
