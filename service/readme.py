@@ -17,7 +17,10 @@ from markdown_it.token import Token
 __all__ = ["render_readme"]
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
-_TAG_OR_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|<[^>]*>", re.DOTALL)
+# In HTML: comments, programs and styles as a whole, and every other tag.
+_UNREADABLE = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE
+)
 _ABROAD = re.compile(r"(?:https?:)?//|mailto:", re.IGNORECASE)
 
 #: Before the name of every heading, so that none can be taken for a part of the page around it.
@@ -90,7 +93,7 @@ def _outwards() -> dict[str, str | int | float]:
 
 
 def _text_of_html(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
-    return html.escape(_TAG_OR_COMMENT.sub("", tokens[index].content))
+    return html.escape(_UNREADABLE.sub("", tokens[index].content))
 
 
 def _image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
