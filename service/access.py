@@ -3,15 +3,16 @@
 import base64
 import binascii
 import hmac
+import ipaddress
 from collections.abc import Iterator
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
 from aioenv.service.service import Service
 
-__all__ = ["PLAIN_PROTOCOL", "guard", "has_token", "open_to_all"]
+__all__ = ["PLAIN_PROTOCOL", "guard", "has_token", "is_health", "open_to_all"]
 
 HandlerT = TypeVar("HandlerT")
 
@@ -44,14 +45,16 @@ def guard(service: Service) -> Any:
 
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-        if not _is_open(request) and not has_token(request, service.settings.token):
+        settings = service.settings
+        if not _is_open(request) and not has_token(request, settings.token):
+            _refuse(service, "token", "UNAUTHORIZED")
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        settings = service.settings
-        if not _is_origin_allowed(request, settings.allowed_origins, settings.public_host):
+        if not _may_connect(request, settings.allowed_origins, settings.public_host):
+            _refuse(service, "origin", "FORBIDDEN_ORIGIN")
             origin = request.headers["Origin"]
             detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
             return web.json_response({"detail": detail, "code": "FORBIDDEN_ORIGIN"}, status=403)
@@ -76,12 +79,24 @@ def has_token(request: web.Request, token: str | None) -> bool:
     return any([hmac.compare_digest(given, token.encode()) for given in candidates])
 
 
+def is_health(request: web.Request) -> bool:
+    """Whether a request is for ``/health``, wherever the application is mounted."""
+    return _is_door(request, "/health")
+
+
+def _refuse(service: Service, reason: str, code: str) -> None:
+    service.refuse(reason)
+    service.counts.error(code)
+
+
 def _is_open(request: web.Request) -> bool:
     handler = request.match_info.handler
-    if getattr(handler, "__func__", handler) in _open_doors:
-        return True
+    return getattr(handler, "__func__", handler) in _open_doors or is_health(request)
+
+
+def _is_door(request: web.Request, path: str) -> bool:
     resource = request.match_info.route.resource
-    return resource is not None and resource.canonical.endswith("/health")
+    return resource is not None and resource.canonical.endswith(path)
 
 
 def _header_token(request: web.Request) -> bytes:
@@ -103,24 +118,31 @@ def _decoded(protocol: str) -> bytes:
         return b""
 
 
-def _is_origin_allowed(
+def _may_connect(
     request: web.Request, allowed: tuple[str, ...], public_host: str | None
 ) -> bool:
-    origin = request.headers.get("Origin")
-    if origin is None or request.headers.get("Upgrade", "").lower() != "websocket":
+    """Whether the page that sends a request may do so, where it is one that pages are kept from.
+
+    A browser lets any page open a WebSocket, and send the POSTs of MCP without asking before.
+    """
+    origin, is_mcp = request.headers.get("Origin"), _is_door(request, "/mcp")
+    is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
+    if origin is None or not (is_mcp or is_socket) or "*" in allowed or origin in allowed:
         return True
-    return "*" in allowed or origin in allowed or _is_own(origin, request, public_host)
-
-
-def _is_own(origin: str, request: web.Request, public_host: str | None) -> bool:
-    """Whether a page came from this service itself."""
     try:
-        scheme, host = urlsplit(origin)[:2]
+        page = urlsplit(origin)
     except ValueError:
         return False
-    port = _DEFAULT_PORTS.get(scheme, "")
+    if not _is_own(page, request, public_host):
+        return False
+    return not is_mcp or _is_local_name(page.hostname) or not _came_to_loopback(request)
+
+
+def _is_own(page: SplitResult, request: web.Request, public_host: str | None) -> bool:
+    """Whether a page came from this service itself."""
+    port = _DEFAULT_PORTS.get(page.scheme, "")
     names = {name.lower().removesuffix(port) for name in _own_hosts(request, public_host) if name}
-    return bool(host) and host.lower().removesuffix(port) in names
+    return bool(page.netloc) and page.netloc.lower().removesuffix(port) in names
 
 
 def _own_hosts(request: web.Request, public_host: str | None) -> Iterator[str]:
@@ -131,5 +153,28 @@ def _own_hosts(request: web.Request, public_host: str | None) -> Iterator[str]:
     """
     yield request.host
     yield public_host or ""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        return
     for name in ",".join(request.headers.getall("X-Forwarded-Host", ())).split(","):
         yield name.strip()
+
+
+def _came_to_loopback(request: web.Request) -> bool:
+    """Whether a connection was made to this machine's own address.
+
+    A page whose name its owner points to 127.0.0.1 has this host for its own (DNS rebinding). The
+    protocol demands that it be turned away nevertheless; the connection's address gives it away.
+    """
+    address = request.get_extra_info("sockname")
+    return isinstance(address, tuple) and _is_loopback(address[0])
+
+
+def _is_local_name(name: str | None) -> bool:
+    return name is not None and (name == "localhost" or _is_loopback(name))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,80 +1,98 @@
-"""The options of a reset: what an environment's signature tells of them, as a JSON Schema."""
+"""A reset's options: what an environment's ``reset`` takes, as a model with a schema."""
 
-import functools
 import inspect
+import typing
 from collections.abc import Callable
 from typing import Any
 
-from attrs import NOTHING, field, make_class
+import attrs
 
+from aioenv import make_reader
 from aioenv.schema import json_schema
 
-__all__ = ["reset_schema"]
+__all__ = ["ResetOptions"]
 
-_SEED = {"title": "Seed", "description": "Makes chance repeatable", "default": None}
-_EPISODE_ID = {"title": "Episode Id", "description": "A name for the episode", "default": None}
-
-_KNOWN: dict[str, dict[str, Any]] = {
-    "seed": {**_SEED, "anyOf": [{"type": "integer"}, {"type": "null"}]},
-    "episode_id": {**_EPISODE_ID, "anyOf": [{"type": "string"}, {"type": "null"}]},
+#: What every reset may be told; an environment that declares otherwise is asked otherwise.
+_COMMON: dict[str, tuple[Any, str]] = {
+    "seed": (int | None, "Seed of the episode's chance"),
+    "episode_id": (str | None, "Name of the episode"),
 }
 
 
-@functools.lru_cache(maxsize=64)
-def reset_schema(reset: Callable[..., Any] | None) -> dict[str, Any]:
-    """Return the schema of what a client may say with a reset.
+class ResetOptions:
+    """The options that a reset takes.
 
-    An option of a type without a JSON form is there without a type. Whatever else a client sends
-    is dropped, or, where the environment takes ``**options``, handed over.
+    A parameter whose annotation has no JSON form, or that has none, takes anything.
 
     Args:
-        reset: the environment's method, or ``None`` where nothing is known of it.
+        reset: the function of an environment's class; ``None`` where it is not known, which
+            counts as one that takes anything.
     """
-    schema: dict[str, Any] = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Reset",
-        "type": "object",
-        "properties": dict(_KNOWN),
-        "required": [],
-        "additionalProperties": True,
-    }
-    if reset is None:
+
+    def __init__(self, reset: Callable[..., Any] | None) -> None:
+        parameters = _parameters(reset)
+        kinds = inspect.Parameter
+        self._is_open = any(item.kind is kinds.VAR_KEYWORD for item in parameters)
+        taken = {
+            item.name: item.default
+            for item in parameters
+            if item.kind in (kinds.KEYWORD_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+        }
+        if self._is_open:
+            taken = {**dict.fromkeys(_COMMON), **taken}
+        self._names = frozenset(taken)
+        types = _types(reset)
+        fields = {name: _field(name, default, types) for name, default in taken.items()}
+        self._model = attrs.make_class("Reset", fields)
+        self._read: Callable[[Any], Any] = make_reader(self._model)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the options."""
+        schema = json_schema(self._model)
+        schema.pop("description", None)  # attrs' own
+        schema["additionalProperties"] = self._is_open
         return schema
-    parameters = _parameters(reset)
-    schema["additionalProperties"] = any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters
-    )
-    for parameter in parameters:
-        if parameter.name in _KNOWN or parameter.kind not in (
-            parameter.KEYWORD_ONLY,
-            parameter.POSITIONAL_OR_KEYWORD,
-        ):
-            continue
-        described = _option(parameter)
-        schema["properties"][parameter.name] = described["properties"][parameter.name]
-        schema["required"] += described.get("required", [])
-        schema.setdefault("$defs", {}).update(described.get("$defs", {}))
-    return schema
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Check options against the schema.
+
+        Raises:
+            InvalidRequest: with every fault and its path.
+        """
+        if self._is_open:
+            options = {name: value for name, value in options.items() if name in self._names}
+        self._read(options)
 
 
-def _parameters(reset: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return a method's parameters but for ``self``, their annotations as types where they can."""
+def _parameters(reset: Callable[..., Any] | None) -> list[inspect.Parameter]:
+    if reset is None:
+        return [inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)]
+    return list(inspect.signature(reset).parameters.values())[1:]  # without self
+
+
+def _types(reset: Callable[..., Any] | None) -> dict[str, Any]:
     try:
-        signature = inspect.signature(reset, eval_str=True)
-    except Exception:  # an annotation names what only type checkers know
-        signature = inspect.signature(reset)
-    return list(signature.parameters.values())[1:]
+        return typing.get_type_hints(reset, include_extras=True)
+    except (NameError, TypeError):  # an annotation of what does not exist here, or no function
+        return {}
 
 
-def _option(parameter: inspect.Parameter) -> dict[str, Any]:
-    """Return the schema of an object with one option, by the rules of a model's fields."""
-    is_bare = parameter.annotation is parameter.empty
-    default = NOTHING if parameter.default is parameter.empty else parameter.default
-    for annotation in (Any if is_bare else parameter.annotation, Any):
-        attribute = field(default=default, kw_only=True, type=annotation)
-        model = make_class("Reset", {parameter.name: attribute})
-        try:
-            return json_schema(model)
-        except Exception:  # noqa: PERF203, S112  # it has no JSON form; then as one of any type
-            continue
-    raise AssertionError("a field of any type has a schema")
+def _field(name: str, default: Any, types: dict[str, Any]) -> Any:
+    common, description = _COMMON.get(name, (Any, None))
+    cls = types.get(name, common)
+    if default is None and cls is not Any:
+        cls = cls | None
+    return attrs.field(
+        default=attrs.NOTHING if default is inspect.Parameter.empty else default,
+        type=cls if _has_json_form(cls) else Any,
+        kw_only=True,
+        metadata={"description": description} if description else {},
+    )
+
+
+def _has_json_form(cls: Any) -> bool:
+    try:
+        make_reader(attrs.make_class("Option", {"value": attrs.field(type=cls)}))
+    except TypeError:
+        return False
+    return True

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, instance_of, le, optional
+from attrs.validators import and_, ge, gt, in_, instance_of, le, optional
 
 __all__ = ["Settings", "settings_table"]
 
@@ -20,6 +20,11 @@ _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 def _setting(variable: str, help: str, **kwargs: Any) -> Any:  # noqa: A002  # click's word for it
     return field(kw_only=True, metadata={"variable": variable, "help": help}, **kwargs)
+
+
+def _choice(variable: str, help: str, choices: tuple[str, ...], default: str) -> Any:  # noqa: A002
+    metadata = {"variable": variable, "help": help, "choices": choices}
+    return field(kw_only=True, metadata=metadata, default=default, validator=in_(choices))
 
 
 @frozen
@@ -51,6 +56,12 @@ class Settings:
         "Longest that a connection may ask to wait",
         default=600.0,
         validator=and_(gt(0), _NOT_FOR_EVER),
+    )
+    max_mcp_clients: int = _setting(
+        "AIOENV_MAX_MCP_CLIENTS",
+        "Most MCP clients to remember; beyond, one without an environment is forgotten",
+        default=1024,
+        validator=gt(0),
     )
     step_timeout_s: float = _setting(
         "AIOENV_STEP_TIMEOUT_S",
@@ -94,6 +105,12 @@ class Settings:
         default=5.0,
         validator=and_(ge(0), _NOT_FOR_EVER),
     )
+    idle_exit_s: float = _setting(
+        "AIOENV_IDLE_EXIT_S",
+        "Time without use (no session open, no request but /health) after which it ends; 0 never",
+        default=0.0,
+        validator=and_(ge(0), _NOT_FOR_EVER),
+    )
     worker_threads: int = _setting(
         "AIOENV_WORKER_THREADS",
         "Threads for environments with plain methods",
@@ -117,6 +134,20 @@ class Settings:
         "Bearer token asked for at every door but /health",
         default=None,
         repr=False,
+    )
+    log_format: str = _choice(
+        "AIOENV_LOG_FORMAT", "Lines of text, or a JSON object a line", ("text", "json"), "text"
+    )
+    log_level: str = _choice(
+        "AIOENV_LOG_LEVEL",
+        "What to log to standard error",
+        ("debug", "info", "warning", "error"),
+        "info",
+    )
+    log_actions: bool = _setting(
+        "AIOENV_LOG_ACTIONS",
+        "Log every reset and step with its contents",
+        default=False,
     )
     readme_path: Path | None = _setting(
         "ENV_README_PATH",
@@ -164,11 +195,12 @@ class Settings:
 def _parsed(variable: str, attribute: "attrs.Attribute[Any]", text: str) -> Any:
     """Parse one variable and check it at once, so that an error can name it."""
     try:
-        if attribute.type in (int, float):
-            value: Any = attribute.type(text)
-        elif attribute.type is bool:
-            value = _parsed_bool(text)
-        elif attribute.type == tuple[str, ...]:
+        kind: Any = attribute.type
+        if kind is bool:
+            value: Any = _read_bool(text)
+        elif kind in (int, float):
+            value = kind(text)
+        elif kind == tuple[str, ...]:
             value = tuple(part.strip() for part in text.split(",") if part.strip())
         else:
             value = text
@@ -179,11 +211,10 @@ def _parsed(variable: str, attribute: "attrs.Attribute[Any]", text: str) -> Any:
     return value
 
 
-def _parsed_bool(text: str) -> bool:
-    word = text.strip().lower()
-    if word in _YES or word in _NO:
-        return word in _YES
-    raise ValueError(f"expected one of {', '.join((*_YES, *_NO))}")
+def _read_bool(text: str) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise ValueError(f"it is one of {', '.join((*_YES, *_NO))}")
+    return text.lower() in _YES
 
 
 def settings_table() -> str:
@@ -192,9 +223,8 @@ def settings_table() -> str:
     for attribute in attrs.fields(Settings):
         option = "--" + attribute.name.replace("_", "-")
         default = attribute.default
-        shown = "" if default in (None, ()) else f"`{default}`"
-        if attribute.type is bool:
-            option, shown = f"--[no-]{option[2:]}", f"`{default}`".lower()
+        shown = "" if default is None or default == () or default is False else f"`{default}`"
+        shown = "`yes`" if default is True else shown
         help_text, variable = attribute.metadata["help"], attribute.metadata["variable"]
         rows.append(f"| `{option}` | `{variable}` | {shown} | {help_text} |")
     return "\n".join(rows)

@@ -351,20 +351,24 @@ function mark(button, { isOff, isBusy }) {
 
 /** Return the schema of a reset, where the service tells none: seed, episode's id, anything. */
 function resetSchema(schemas) {
-  const { properties = {}, additionalProperties = true, ...schema } = schemas.reset ?? {};
-  const seed = properties.seed ?? { title: "Seed", anyOf: [{ type: "integer" }, { type: "null" }], default: null };
-  const id = properties.episode_id ?? { title: "Episode Id", anyOf: [{ type: "string" }, { type: "null" }], default: null };
-  const all = { ...properties, seed, episode_id: { ...id, title: "Episode id" } };
+  const { properties, additionalProperties = true, ...schema } = schemas.reset ?? COMMON;
   const further = {
     title: "Further options",
     description: "An object; its members become options of the reset",
     type: "object",
     default: {},
   };
-  return { ...schema, properties: additionalProperties ? { ...all, [FURTHER]: further } : all };
+  return { ...schema, properties: additionalProperties ? { ...properties, [FURTHER]: further } : properties };
 }
 
 const FURTHER = " further";
+
+const COMMON = {
+  properties: {
+    seed: { anyOf: [{ type: "integer" }, { type: "null" }], default: null },
+    episode_id: { anyOf: [{ type: "string" }, { type: "null" }], default: null },
+  },
+};
 
 const isFurther = (name) => name === FURTHER;
 

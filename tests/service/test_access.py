@@ -14,6 +14,8 @@ DOORS = [
     ("GET", "/schema"),
     ("GET", "/list_environments"),
     ("GET", "/capacity"),
+    ("GET", "/metrics"),
+    ("GET", "/web/readme"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions/x"),
     ("DELETE", "/sessions/health"),
@@ -21,6 +23,9 @@ DOORS = [
     ("POST", "/reset"),
     ("POST", "/step"),
     ("GET", "/ws"),
+    ("GET", "/mcp"),
+    ("POST", "/mcp"),
+    ("DELETE", "/mcp"),
     ("GET", "/nowhere/health"),
 ]
 
