@@ -47,7 +47,6 @@ def _option(attribute: "attrs.Attribute[Any]") -> Callable[[CommandT], CommandT]
                 raise click.BadParameter(str(error)) from None
         return value
 
-    option = f"--{attribute.name.replace('_', '-')}"
     notes = [f"env: {attribute.metadata['variable']}"]
     if attribute.type is bool:
         notes.append(f"default: {'yes' if attribute.default else 'no'}")

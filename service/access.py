@@ -76,7 +76,7 @@ def has_token(request: web.Request, token: str | None) -> bool:
     if not token:
         return True
     candidates = (_header_token(request), *(_decoded(name) for name in said))
-    return any([hmac.compare_digest(given, token.encode()) for given in candidates])
+    return any(hmac.compare_digest(given, token.encode()) for given in candidates)
 
 
 def is_health(request: web.Request) -> bool:
@@ -118,9 +118,7 @@ def _decoded(protocol: str) -> bytes:
         return b""
 
 
-def _may_connect(
-    request: web.Request, allowed: tuple[str, ...], public_host: str | None
-) -> bool:
+def _may_connect(request: web.Request, allowed: tuple[str, ...], public_host: str | None) -> bool:
     """Whether the page that sends a request may do so, where it is one that pages are kept from.
 
     A browser lets any page open a WebSocket, and send the POSTs of MCP without asking before.

@@ -19,8 +19,8 @@ from aioenv.service.mcp_socket import McpSocketDoor
 from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
-from aioenv.service.web_interface import WebInterface
 from aioenv.service.usage import Usage, count_usage
+from aioenv.service.web_interface import WebInterface
 
 __all__ = ["SERVICE", "USAGE", "create_app"]
 

@@ -37,6 +37,11 @@ export class Form {
     return value;
   }
 
+  /** Return as much as can be read. */
+  get draft() {
+    return readMembers(this.#fields, [], []);
+  }
+
   write(value) {
     this.clear();
     writeMembers(this.#fields, value);

@@ -17,7 +17,10 @@ const PATIENCE_S = 2;
 /** What is left free above and below a column that stays in sight. */
 const GAP_PX = 20;
 
-const HINT_KEYS = /Mac|iP(hone|ad)/.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter";
+const ALWAYS = /Mac|iP(hone|ad)/.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter";
+const KEYS = matchMedia("(hover: none)").matches
+  ? "" // no keyboard to speak of
+  : `Enter steps, Shift + Enter makes a new line; ${ALWAYS} always steps.`;
 
 export class Playground {
   #resetForm;
@@ -47,7 +50,7 @@ export class Playground {
     try {
       return this.#readAction();
     } catch {
-      return {};
+      return this.#stepForm.draft;
     }
   }
 
@@ -81,7 +84,7 @@ export class Playground {
     if (asJson === this.#asJson) return;
     this.#clearFaults();
     try {
-      if (asJson) byId("step-json").value = write(this.#stepForm.read(), 2);
+      if (asJson) byId("step-json").value = write(this.#stepForm.draft, 2);
       else this.#stepForm.write(this.#readAction());
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
@@ -269,6 +272,7 @@ export class Playground {
     const seconds = Math.floor((performance.now() - this.#under.since) / 1000);
     const words = seconds >= PATIENCE_S ? `${this.#under.words} ${seconds} s` : this.#under.words;
     byId(this.#isStepping ? "step-hint" : "reset-hint").textContent = words;
+    byId("reset-hint").classList.toggle("waiting", this.#status.phase === "waiting");
   }
 
   get #isStepping() {
@@ -291,7 +295,8 @@ export class Playground {
     byId("reset").className = obstacle === null ? "secondary" : "primary";
     byId("leave").hidden = !this.#session;
     byId("leave").textContent = active && !this.#episode ? "Cancel" : "End session";
-    byId("step-hint").textContent = obstacle ?? `Enter steps, Shift + Enter makes a new line; ${HINT_KEYS} always steps.`;
+    byId("step-hint").textContent = obstacle ?? KEYS;
+    byId("reset-hint").classList.remove("waiting");
     byId("reset-hint").textContent = this.#session
       ? "The session is yours alone; it ends with this page."
       : "Reset opens a session of your own and begins an episode.";

@@ -118,9 +118,7 @@ async def open_page(serve: Serve, browser: Browser) -> AsyncIterator[OpenPage]:
 
 async def serve_nim(serve: Serve, **settings: Any) -> Served:
     """Serve the game that ends."""
-    return await serve(
-        NimEnvironment, action=Take, observation=Heap, state=NimState, **settings
-    )
+    return await serve(NimEnvironment, action=Take, observation=Heap, state=NimState, **settings)
 
 
 async def serve_studio(serve: Serve, **settings: Any) -> Served:

@@ -11,7 +11,27 @@ from tests.conftest import Serve
 from tests.environments import AsyncWorld, Census, populate
 
 TABS = ("Playground", "README", "Schema", "Connect")
-README = "# World\n\nText, a [link](https://example.test), `code`.\n\n| a | b |\n|--|--:|\n| 1 | 2 |\n\n```\ncode\n```\n"
+README = """# World
+
+Text, a [link](https://example.test), `code`.
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+```
+code
+```
+"""
+
+UNFOLD = "document.querySelectorAll('details').forEach((one) => (one.open = true))"
+GROUND = "getComputedStyle(document.documentElement).backgroundColor"
+TOO_LOW = """() => {
+  const tapped = "#playground :is(button, input:not([type=checkbox]), select, textarea)";
+  return [...document.querySelectorAll(tapped)]
+    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 24)
+    .map((one) => one.outerHTML);
+}"""
 
 
 async def findings(page: Page) -> list[str]:
@@ -49,7 +69,7 @@ async def test_axe_finds_nothing(
     for tab in TABS[1:]:
         await playing.show(tab)
         await expect(page.locator(f"#{tab.lower()}")).to_be_visible()
-        await page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        await page.evaluate(UNFOLD)
         assert await findings(page) == []
 
 
@@ -82,9 +102,7 @@ async def press(page: Page, *keys: str) -> None:
         await page.keyboard.press(key)
 
 
-async def test_with_the_keyboard_alone(
-    serve: Serve, open_page: OpenPage, census: Census
-) -> None:
+async def test_with_the_keyboard_alone(serve: Serve, open_page: OpenPage, census: Census) -> None:
     """From the first Tab to the last step nothing else is needed, and the focus is always seen."""
     playing = await open_page(await serve(populate(census, AsyncWorld)))
     page = playing.page
@@ -141,31 +159,22 @@ async def test_it_fits_a_phone(serve: Serve, open_page: OpenPage, width: int) ->
         await expect(page.locator(f"#{tab.lower()}")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") == width, tab
     await playing.show("Playground")
-    small = await page.evaluate(
-        """[...document.querySelectorAll("#playground :is(button, input:not([type=checkbox]), select, textarea)")]
-          .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 24)
-          .map((one) => one.outerHTML)"""
-    )
-    assert small == []
+    assert await page.evaluate(TOO_LOW) == []
 
 
 async def test_the_theme_is_kept(serve: Serve, open_page: OpenPage) -> None:
     """It follows the device until somebody chooses, and stays as chosen."""
     playing = await open_page(await serve_nim(serve), color_scheme="dark")
     page = playing.page
-
-    async def ground() -> str:
-        return str(await page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
-
-    dark = await ground()
+    dark = await page.evaluate(GROUND)
     await page.get_by_role("button", name="Theme: system").click()
-    light = await ground()
+    light = await page.evaluate(GROUND)
     assert light != dark
     await page.reload()
     await playing.ready()
-    assert await ground() == light
+    assert await page.evaluate(GROUND) == light
     await page.get_by_role("button", name="Theme: light").click()
-    assert await ground() == dark
+    assert await page.evaluate(GROUND) == dark
 
 
 async def test_motion_is_reduced_where_asked(

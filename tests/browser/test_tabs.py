@@ -128,7 +128,8 @@ async def test_the_watch_sees(serve: Serve, open_page: OpenPage) -> None:
         }"""
     )
     faults = "\n".join(playing.watch.faults)
-    for part in ("warning: beware", "connect-src forbids", "style-src-attr forbids", "uncaught: thrown"):
+    parts = ("warning: beware", "connect-src forbids", "style-src-attr forbids", "uncaught: thrown")
+    for part in parts:
         assert part in faults, faults
     assert playing.watch.unforgiven()
     playing.watch.forgive("")

@@ -84,22 +84,26 @@ async def test_an_environment_s_error_is_told_and_the_session_goes_on(
     await expect(playing.notice).to_have_count(0)
 
 
-@pytest.mark.parametrize("attributes", [{"on_make": "raise"}, {"on_state": "raise"}], ids=["make", "state"])
-async def test_other_failures_of_the_environment(
-    serve: Serve, open_page: OpenPage, census: Census, attributes: dict[str, str]
+async def test_an_environment_that_cannot_be_made(
+    serve: Serve, open_page: OpenPage, census: Census
 ) -> None:
-    """One that cannot be made is told; one without a state can be played all the same."""
-    playing = await open_page(await serve(populate(census, AsyncWorld, **attributes)))
-    if "on_make" in attributes:
-        await playing.button("Reset").click()
-        await expect(playing.notice).to_contain_text("The environment could not be made")
-        await expect(playing.notice).to_contain_text("cannot be made: it broke.")
-        await expect(playing.page.locator("#connection-text")).to_have_text("Session ended")
-    else:
-        await playing.reset()
-        await expect(playing.page.locator("#state")).to_contain_text("It broke.")
-        await playing.say("on")
-        await expect(playing.figure("steps")).to_have_text("1")
+    """The page says so, with the reason."""
+    playing = await open_page(await serve(populate(census, AsyncWorld, on_make="raise")))
+    await playing.button("Reset").click()
+    await expect(playing.notice).to_contain_text("The environment could not be made")
+    await expect(playing.notice).to_contain_text("cannot be made: it broke.")
+    await expect(playing.page.locator("#connection-text")).to_have_text("Session ended")
+
+
+async def test_an_environment_without_a_state(
+    serve: Serve, open_page: OpenPage, census: Census
+) -> None:
+    """It can be played all the same."""
+    playing = await open_page(await serve(populate(census, AsyncWorld, on_state="raise")))
+    await playing.reset()
+    await expect(playing.page.locator("#state")).to_contain_text("It broke.")
+    await playing.say("on")
+    await expect(playing.figure("steps")).to_have_text("1")
 
 
 async def test_a_step_that_takes_its_time(
@@ -134,15 +138,15 @@ async def test_a_step_out_of_time_is_told(
     await expect(playing.notice).to_contain_text("Step took longer than 0.2 s.")
 
 
-async def test_idleness_ends_the_session(
-    serve: Serve, open_page: OpenPage, census: Census
-) -> None:
+async def test_idleness_ends_the_session(serve: Serve, open_page: OpenPage, census: Census) -> None:
     """The page tells why; a reset opens another session."""
     served = await serve(populate(census, AsyncWorld), idle_timeout_s=0.5, heartbeat_s=0.4)
     playing = await open_page(served)
     await playing.reset()
     await expect(playing.notice).to_contain_text("The session was ended")
-    await expect(playing.notice).to_contain_text("Nothing was asked for 0.5 s. Reset opens another.")
+    await expect(playing.notice).to_contain_text(
+        "Nothing was asked for 0.5 s. Reset opens another."
+    )
     await expect(playing.button("Step")).to_have_attribute("aria-disabled", "true")
     await expect(playing.button("End session")).to_have_count(0)
     await playing.reset()
@@ -173,9 +177,7 @@ async def test_a_service_that_stops(serve: Serve, open_page: OpenPage, census: C
     await expect(playing.page.locator("#connection-text")).to_have_text("Service unreachable")
 
 
-async def test_a_client_that_is_cut_off(
-    serve: Serve, open_page: OpenPage, census: Census
-) -> None:
+async def test_a_client_that_is_cut_off(serve: Serve, open_page: OpenPage, census: Census) -> None:
     """A connection that breaks off is told as lost, also in the middle of a step."""
     served = await serve(populate(census, PlainWorld))
     playing = await open_page(served)

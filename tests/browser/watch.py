@@ -30,9 +30,7 @@ class Watch:
 
     def unforgiven(self) -> list[str]:
         """Return the faults that nobody expected."""
-        return [
-            fault for fault in self.faults if not any(part in fault for part in self._forgiven)
-        ]
+        return [fault for fault in self.faults if not any(part in fault for part in self._forgiven)]
 
     async def over(self, context: BrowserContext) -> None:
         """Watch over every page of a context, from its first request on."""
