@@ -1,11 +1,11 @@
-"""Asks the service of this container whether it is healthy: exit code 0 if so, else 1.
+"""The health check of a container: asks its service; exit code 0 where it is healthy, else 1.
 
 ``healthcheck.py`` asks once. ``healthcheck.py --watch SECONDS`` asks once the first time, and from
 then on for that long, ending at the first bad reply. Docker starts it anew a second after its end:
 so Docker knows within a second or two that the service is up, or no longer is, and yet starts a
 process only now and then. Starting one in a container costs a thousand times more than asking.
 
-It needs no package and imports little.
+An image runs a copy of this file: it needs no package and imports little.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ import socket
 import sys
 import time
 from pathlib import Path
+
+__all__ = ["fault", "watch"]
 
 REPLY_TIMEOUT_S = 4.0
 PAUSE_S = 2.0
