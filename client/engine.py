@@ -108,8 +108,9 @@ def docker_errors(doing: str, container_id: str | None = None) -> Iterator[None]
     except aiodocker.DockerError as error:
         reason = _unreachable(error.message) if error.status == 900 else f"{doing}: {error.message}"
         raise LaunchFailed(reason, container_id=container_id) from error
-    except aiohttp.ServerTimeoutError as error:
-        raise LaunchFailed(_unreachable(error), container_id=container_id) from error
+    except TimeoutError as error:
+        reason = _unreachable(f"there was no connection within {_CONNECT_S:g} s")
+        raise LaunchFailed(reason, container_id=container_id) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         reason = f"{doing}: {error or type(error).__name__}"
         raise LaunchFailed(reason, container_id=container_id) from error

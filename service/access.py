@@ -22,18 +22,25 @@ def guard(service: Service) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
         if not is_health(request) and not _has_token(request, service.settings.token):
+            _refuse(service, "token", "UNAUTHORIZED")
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if not _is_origin_allowed(request, service.settings.allowed_origins):
+            _refuse(service, "origin", "FORBIDDEN_ORIGIN")
             origin = request.headers["Origin"]
             detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
             return web.json_response({"detail": detail, "code": "FORBIDDEN_ORIGIN"}, status=403)
         return await handler(request)  # type: ignore[no-any-return]
 
     return check
+
+
+def _refuse(service: Service, reason: str, code: str) -> None:
+    service.refuse(reason)
+    service.counts.error(code)
 
 
 def is_health(request: web.Request) -> bool:

@@ -13,6 +13,8 @@ DOORS = [
     ("GET", "/metadata"),
     ("GET", "/schema"),
     ("GET", "/list_environments"),
+    ("GET", "/capacity"),
+    ("GET", "/metrics"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions/x"),
     ("DELETE", "/sessions/health"),
