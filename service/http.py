@@ -36,6 +36,7 @@ __all__ = [
     "count_bytes",
     "error_response",
     "errors_as_json",
+    "read_body",
     "read_wait",
 ]
 
@@ -154,13 +155,8 @@ class HttpDoors:
     # Private methods
 
     async def _read_object(self, request: web.Request) -> dict[str, Any]:
-        """Read a request's body, as far as the limit of a message goes."""
-        limit, body = self._service.settings.max_message_size_bytes, bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=len(body))
-        return _parse_object(bytes(body))
+        limit_bytes = self._service.settings.max_message_size_bytes
+        return _parse_object(await read_body(request, limit_bytes))
 
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
@@ -209,21 +205,15 @@ def errors_as_json(service: Service) -> Any:
 
 
 def count_bytes(service: Service) -> Any:
-    """Make the middleware that counts the bytes of bodies."""
+    """Make the signal that counts the bytes of bodies when a response is about to be sent.
 
-    @web.middleware
-    async def count(request: web.Request, handler: Any) -> web.StreamResponse:
-        answered: web.StreamResponse | None = None
-        try:
-            answered = await handler(request)
-            return answered
-        except web.HTTPException as error:
-            answered = error
-            raise
-        finally:
-            service.counts.received_bytes += request.content.total_bytes
-            if isinstance(answered, web.Response) and request.method != "HEAD":
-                service.counts.sent_bytes += answered.content_length or 0
+    A middleware would stay suspended as long as a WebSocket lives, and take memory.
+    """
+
+    async def count(request: web.Request, response: web.StreamResponse) -> None:
+        service.counts.received_bytes += request.content.total_bytes
+        if isinstance(response, web.Response) and request.method != "HEAD":
+            service.counts.sent_bytes += response.content_length or 0
 
     return count
 
@@ -255,6 +245,20 @@ def error_response(error: AioEnvError, place: str = "body") -> web.Response:
     if isinstance(error, EnvironmentFailed) and error.code == "EXECUTION_TIMEOUT":
         return _json(body, status=504)
     return _json(body, status=500)
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """Read a request's body, as far as the limit of a message goes.
+
+    Raises:
+        web.HTTPRequestEntityTooLarge: it is longer.
+    """
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise web.HTTPRequestEntityTooLarge(max_size=limit_bytes, actual_size=len(body))
+    return bytes(body)
 
 
 def read_wait(request: web.Request) -> float:

@@ -57,6 +57,12 @@ class Settings:
         default=600.0,
         validator=and_(gt(0), _NOT_FOR_EVER),
     )
+    max_mcp_clients: int = _setting(
+        "AIOENV_MAX_MCP_CLIENTS",
+        "Most MCP clients to remember; beyond, one without an environment is forgotten",
+        default=1024,
+        validator=gt(0),
+    )
     step_timeout_s: float = _setting(
         "AIOENV_STEP_TIMEOUT_S",
         "Longest that a reset, a step or the making of an environment may take",

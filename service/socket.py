@@ -11,6 +11,7 @@ import contextvars
 import enum
 import logging
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
 import attrs
@@ -20,18 +21,21 @@ from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observa
 from aioenv.messages import error_reply, read_request
 from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
+from aioenv.service.kept import AttachedSession, UnknownSession
 from aioenv.service.logs import SESSION_ID
+from aioenv.service.mcp import McpServer
+from aioenv.service.seats import OwnSeat
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["SocketDoor"]
+__all__ = ["BINARY", "SocketDoor"]
 
 log = logging.getLogger(__name__)
 
 # How many frames to keep for a busy session. A client that sends more is made to wait.
 _FRAMES_AHEAD = 16
 
-_BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
+BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
 
 
 class _Phase(enum.Enum):
@@ -47,6 +51,7 @@ class SocketDoor:
     Args:
         service: whose sessions to open.
         request: the handshake.
+        mcp: who answers ``mcp`` messages.
     """
 
     __slots__ = (
@@ -57,9 +62,11 @@ class SocketDoor:
         "_heard_at",
         "_inbox",
         "_is_gone",
+        "_is_heard",
         "_is_over",
         "_is_paused",
         "_loop",
+        "_mcp",
         "_phase",
         "_pinged_at",
         "_request",
@@ -72,11 +79,12 @@ class SocketDoor:
         "peer",
     )
 
-    def __init__(self, service: Service, request: web.Request) -> None:
+    def __init__(self, service: Service, request: web.Request, mcp: McpServer) -> None:
         settings = service.settings
         self.peer = request.remote
         self._service = service
         self._request = request
+        self._mcp = mcp
         self._socket = FrameSocket(
             self,
             service.counts,
@@ -94,6 +102,7 @@ class SocketDoor:
         self._is_over = False
         self._is_gone = False
         self._is_paused = False
+        self._is_heard = False  # by a request since the last beat, which knows the time
         self._heard_at = self._requested_at = self._loop.time()
         self._pinged_at = 0.0
         self._beats_unanswered = 0
@@ -128,6 +137,9 @@ class SocketDoor:
     def beat(self, now: float) -> None:
         """Ping a silent client, drop one that stays silent, end a session nobody uses."""
         settings = self._service.settings
+        if self._is_heard:
+            self._is_heard = False
+            self._heard_at = self._requested_at = now
         if self._is_paused:
             # The client has sent so far ahead that its pongs are stuck behind its requests. Its
             # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
@@ -151,7 +163,7 @@ class SocketDoor:
 
     def on_text(self, text: bytes) -> None:
         """Answer a frame at once, or keep it until its turn comes."""
-        self._heard_at = self._loop.time()
+        self._is_heard = True
         if self._phase is not _Phase.IDLE:
             self._keep(text)
             return
@@ -168,7 +180,7 @@ class SocketDoor:
     def on_other(self, kind: WSMsgType, data: bytes) -> None:
         """Answer a ping, note a pong, and refuse what is not text."""
         if kind is WSMsgType.BINARY:
-            self.on_text(_BINARY)
+            self.on_text(BINARY)
             return
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING and self._write_control(WSMsgType.PONG, data):
@@ -208,7 +220,7 @@ class SocketDoor:
     async def _play(self, wait_s: float) -> None:
         """Open a session, or tell the client why there is none; converse; close it."""
         try:
-            session = await self._service.open_session(wait_s=wait_s)
+            session = await self._open(wait_s)
         except AioEnvError as error:
             self._farewell = (_close_code(error), error_reply(error).code)
             self._socket.write_frame(WSMsgType.TEXT, self._refusal(error))
@@ -219,7 +231,13 @@ class SocketDoor:
             await self._converse()
         finally:
             self._phase = _Phase.CLOSING
-            await self._service.close_session(session, self._why())
+            await self._release(session)
+
+    async def _open(self, wait_s: float) -> Session:
+        return await self._service.open_session(wait_s=wait_s)
+
+    async def _release(self, session: Session) -> None:
+        await self._service.close_session(session, self._why())
 
     async def _converse(self) -> None:
         """Answer what was kept, then wait for what does not finish where it arrives."""
@@ -252,11 +270,10 @@ class SocketDoor:
 
     async def _respond(self, frame: bytes) -> None:
         """Carry out one request and send its reply."""
-        self._requested_at = self._heard_at
         contract, session = self._service.contract, self._session
         assert session is not None
         try:
-            if frame is _BINARY:
+            if frame is BINARY:
                 raise InvalidRequest("binary frames are not understood; send JSON as text")
             kind, data = read_request(frame)
             if kind == "step":
@@ -265,6 +282,9 @@ class SocketDoor:
                 outcome = session.start_reset(data)
             elif kind == "state":
                 reply = contract.write_state(await session.state())
+                outcome = None
+            elif kind == "mcp":
+                reply = await self._mcp.answer_frame(data, OwnSeat(session))
                 outcome = None
             else:
                 self._end(WSCloseCode.OK, "")
@@ -304,13 +324,22 @@ class SocketDoor:
             if rest is not None:
                 self._hand_over(rest)
 
+    def _begin_call(self, call: Coroutine[Any, Any, None]) -> None:
+        """Begin what answers a frame, where no frame is a plain step."""
+        try:
+            rest = start(call)
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            if rest is not None:
+                self._hand_over(rest)
+
     def _step(self, action: Any) -> Suspended[None] | None:
         """Take an action and answer it, all at once where nothing suspends.
 
         Returns:
             What is left to do.
         """
-        self._requested_at = self._heard_at
         assert self._session is not None
         try:
             outcome = self._session.start_step(action)
@@ -419,5 +448,7 @@ def _close_code(error: AioEnvError) -> int:
             return WSCloseCode.TRY_AGAIN_LATER
         case Closed():
             return WSCloseCode.GOING_AWAY
+        case UnknownSession() | AttachedSession():
+            return WSCloseCode.POLICY_VIOLATION
         case _:
             return WSCloseCode.INTERNAL_ERROR

@@ -41,7 +41,13 @@ async def eventually(condition: Callable[[], object], what: str = "") -> None:
 class LoopErrors(logging.Handler):
     """Keeps what loops, servers and doors of this process report because nobody handled it."""
 
-    LOGGERS = ("asyncio", "aiohttp.server", "aioenv.pulse", "aioenv.service.socket")
+    LOGGERS = (
+        "asyncio",
+        "aiohttp.server",
+        "aioenv.pulse",
+        "aioenv.service.mcp",
+        "aioenv.service.socket",
+    )
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

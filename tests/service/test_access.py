@@ -22,6 +22,9 @@ DOORS = [
     ("POST", "/reset"),
     ("POST", "/step"),
     ("GET", "/ws"),
+    ("GET", "/mcp"),
+    ("POST", "/mcp"),
+    ("DELETE", "/mcp"),
     ("GET", "/nowhere/health"),
 ]
 

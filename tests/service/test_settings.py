@@ -17,6 +17,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "MAX_CONCURRENT_ENVS": ("7", 7),
     "AIOENV_MAX_WAITING": ("0", 0),
     "AIOENV_MAX_WAIT_S": ("1.5", 1.5),
+    "AIOENV_MAX_MCP_CLIENTS": ("9", 9),
     "AIOENV_STEP_TIMEOUT_S": ("0", 0.0),
     "AIOENV_IDLE_TIMEOUT_S": ("3", 3.0),
     "AIOENV_HTTP_IDLE_TIMEOUT_S": ("4", 4.0),
