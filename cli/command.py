@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import click
 
 from aioenv import __version__
+from aioenv.cli.build import build
 from aioenv.cli.containers import prune, ps
 from aioenv.cli.errors import Diagnosis, debug_option, report_error
+from aioenv.cli.init import init
 from aioenv.cli.rollout import rollout
 from aioenv.cli.serve import serve
 
@@ -41,18 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     epilog="""\b
 Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 Ctrl-C.
 Examples:
+  aioenv init word_game              make an environment of your own
   aioenv serve                       serve the environment of this folder
   aioenv rollout --episodes 256      play 256 episodes of Echo
+  aioenv build                       build its image
   aioenv ps                          list the containers that clients have started
 """,
 )
 @click.version_option(__version__)
 @debug_option
 def aioenv() -> None:
-    """Serve OpenEnv environments, and play them."""
+    """Make OpenEnv environments, serve them, and play them."""
 
 
+aioenv.add_command(init)
 aioenv.add_command(serve)
+aioenv.add_command(build)
 aioenv.add_command(rollout)
 aioenv.add_command(ps)
 aioenv.add_command(prune)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aioenv.service.settings import settings_table
-from tests.docker.images import build_options, docker
+from tests.docker.images import base_image, build_options, docker, network_options
 from tests.peer.process import LineProcess
 
 ROOT = Path(__file__).parent.parent
@@ -125,6 +125,8 @@ def test_docker_block_runs(block: str, echo_image: str, environment: dict[str, s
     script = script.replace(ADDRESS_IN_TEXT, f"http://localhost:{port}")
     script = re.sub(r"-p (127\.0\.0\.1:)?8000:8000", f"-p 127.0.0.1:{port}:8000", script)
     script = script.replace("docker build", shlex.join(["docker", "build", *build_options()]))
+    over_base = ["--base-image", base_image(), *network_options()]
+    script = script.replace("aioenv build", shlex.join(["aioenv", "build", *over_base]))
     try:
         outcome = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
