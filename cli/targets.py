@@ -11,11 +11,10 @@ from aiohttp import web
 from attrs import frozen
 
 from aioenv.cli.errors import CommandFailed
+from aioenv.cli.manifest import MANIFEST, read_manifest
 from aioenv.service import SERVICE, Environment
 
 __all__ = ["Target", "load_application", "load_attribute", "load_policy"]
-
-MANIFEST = "openenv.yaml"
 
 
 @frozen
@@ -139,20 +138,13 @@ def _kind(value: Any) -> str:
 
 def _read_manifest(folder: Path) -> tuple[str, int | None]:
     """Return what a folder's manifest names as its application and port."""
-    import yaml
-
     path = folder / MANIFEST
-    try:
-        manifest = yaml.safe_load(path.read_bytes())
-    except FileNotFoundError:
-        raise CommandFailed(
-            f"there is no {MANIFEST} in {folder.resolve()}; name a folder that has one, or an "
-            "application, such as: aioenv serve echo_env.app:app"
-        ) from None
-    except (OSError, yaml.YAMLError) as error:
-        words = " ".join(str(error).split())
-        raise CommandFailed(f"{path} cannot be read: {words}") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("app"), str):
+    manifest = read_manifest(
+        folder,
+        remedy="name a folder that has one, or an application, such as: "
+        "aioenv serve echo_env.app:app",
+    )
+    if not isinstance(manifest.get("app"), str):
         raise CommandFailed(f"{path} does not name its application; add: app: module:attribute")
     port = manifest.get("port")
     if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
