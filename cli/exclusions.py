@@ -48,8 +48,10 @@ _BY_DEFAULT = {
 }
 
 # Files that an image is made of: without one of them, a Space would be half of what it should be.
-_CODE = ("*.py", "Dockerfile", "*.Dockerfile", "README.md", "openenv.yaml", "pyproject.toml")
-_CODE += ("setup.cfg", "requirements*.txt", "uv.lock")
+_CODE = (
+    *("*.py", "Dockerfile", "*.Dockerfile", "README.md", "openenv.yaml"),
+    *("pyproject.toml", "setup.cfg", "requirements*.txt", "uv.lock"),
+)
 
 
 @frozen

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
 from aioenv import __version__
 from aioenv.cli.errors import CommandFailed
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 __all__ = ["Hub", "Settings"]
 
@@ -48,11 +45,11 @@ class Hub:
         """Take the secrets that no message may repeat."""
         # Late, because it takes its time, and only `push` needs it.
         from huggingface_hub import HfApi
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         if not sys.stderr.isatty():
             disable_progress_bars()
-        self._api: HfApi = HfApi(library_name="aioenv", library_version=__version__)
+        self._api = HfApi(library_name="aioenv", library_version=__version__)
         self._secrets = [value for value in secrets.values() if value]
 
     # Public methods

@@ -1,4 +1,4 @@
-"""The registry: an environment's image, built here by Docker and pushed to where images are kept."""
+"""The registry: an environment's image, built by Docker and pushed to where images are kept."""
 
 import asyncio
 import io
@@ -122,8 +122,8 @@ def _write_context(context: IO[bytes], files: Mapping[str, Path | bytes]) -> Non
 def _ignored(files: Mapping[str, Path | bytes]) -> Callable[[str], bool]:
     """Return what tells whether ``.dockerignore`` keeps a file from the build.
 
-    Its patterns are those of ``.gitignore``, but each counts from the top, and a later one may bring
-    back what is below a folder that an earlier one has left out.
+    Its patterns are those of ``.gitignore``, but each counts from the top, and a later one may
+    bring back what is below a folder that an earlier one has left out.
     """
     from pathspec import PathSpec
 

@@ -1,4 +1,4 @@
-"""The Space: what of an environment's folder is uploaded, with what is changed for it, in memory."""
+"""The Space: what of an environment's folder is uploaded, and what is changed for it."""
 
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def _ready_dockerfile(
     if place is None:
         why = next((f" ({space.left_out[at]})" for at in places if at in space.left_out), "")
         raise CommandFailed(
-            f"there is no Dockerfile{why}, and a Space is built from one; expected {' or '.join(places)}"
+            f"there is no Dockerfile{why}, and a Space is built from one; expected "
+            f"{' or '.join(places)}"
         )
     written = _content(space, place)
     text = written
@@ -122,7 +123,9 @@ def _ready_dockerfile(
         state = "on" if has_interface else "off"
         space.changes.append(f"{_DOCKERFILE}: the web interface is switched {state}")
     if place != _DOCKERFILE:
-        space.changes.append(f"{_DOCKERFILE}: moved from {place}, since the Hub builds the one here")
+        space.changes.append(
+            f"{_DOCKERFILE}: moved from {place}, since the Hub builds the one here"
+        )
         # As it was, where nothing else changes in it; a link stays what it is.
         space.files[_DOCKERFILE] = space.files.pop(place)
     if text != written:

@@ -26,8 +26,8 @@ def registry_of(image: str) -> str | None:
 def credentials_of(image: str) -> dict[str, str] | None:
     """Return what is noted for an image's registry, as aiodocker takes it; ``None`` for nothing.
 
-    It may be noted in Docker's configuration, or be kept by a helper program that it names, which is
-    run then; so this may block.
+    It may be noted in Docker's configuration, or be kept by a helper program that is named there,
+    and is run then; so this may block.
     """
     registry = registry_of(image)
     if registry is None:
@@ -64,7 +64,7 @@ def _kept(helper: str, registry: str) -> dict[str, str] | None:
     """Ask a helper program, as Docker does: the registry goes in, an account comes out as JSON."""
     command = [f"docker-credential-{helper}", "get"]
     try:
-        asked = subprocess.run(
+        asked = subprocess.run(  # noqa: S603 - Docker's configuration is the user's
             command, input=registry, capture_output=True, text=True, timeout=_HELPER_TIMEOUT_S
         )
         account = json.loads(asked.stdout) if asked.returncode == 0 else {}
@@ -74,4 +74,6 @@ def _kept(helper: str, registry: str) -> dict[str, str] | None:
         return None
     if not user or not secret:
         return None
-    return {"identitytoken": secret} if user == "<token>" else {"username": user, "password": secret}
+    return (
+        {"identitytoken": secret} if user == "<token>" else {"username": user, "password": secret}
+    )
