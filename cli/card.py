@@ -40,7 +40,7 @@ def complete_card(readme: str, *, name: str, port: int, has_interface: bool) -> 
         **({"base_path": _WEB} if has_interface else {}),
         "tags": [_TAG],
     }
-    if said.get("sdk", "docker") != "docker":
+    if (said.get("sdk") or "docker") != "docker":
         raise CommandFailed(
             f"README.md makes a Space of the kind {said['sdk']!r}, but an environment is one of "
             "Docker's; change its front matter to: sdk: docker"

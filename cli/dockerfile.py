@@ -99,7 +99,7 @@ def _instructions(lines: list[str]) -> Iterator[_Instruction]:
             last = number
             number += 1
             if line and not line.startswith("#"):
-                text = text[: -len(escape)] + " " + line
+                text = f"{text.removesuffix(escape).rstrip()} {line}"
         instruction = _Instruction(first, last, text.removesuffix(escape))
         if instruction.keyword in ("RUN", "COPY", "ADD"):
             number = _after_documents(lines, number, text)
