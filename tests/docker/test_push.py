@@ -1,4 +1,4 @@
-"""What ``push`` deploys, built and run by Docker: a Space that works, and an image in a registry."""
+"""What ``push`` deploys, by Docker's hand: a Space that works, and an image in a registry."""
 
 import base64
 import json
