@@ -18,7 +18,7 @@ print(c['options']['install_requires'])" > requirements.txt \
 COPY . .
 RUN /opt/installer/bin/pip --python /opt/aioenv/bin/python install \
     --no-cache-dir --no-compile --disable-pip-version-check --no-deps . \
- && install -D -m 644 -t /opt/aioenv/share/echo_env README.md docker/healthcheck.py
+ && install -D -m 644 -t /opt/aioenv/share/echo_env README.md service/healthcheck.py
 
 # Bytecode for what a start imports. The official images come without that of the standard library,
 # and whoever may not write would compile it again at every start: hence a tree of its own for all.

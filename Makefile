@@ -10,7 +10,7 @@ SOURCES = aioenv service client cli echo_env
 
 # A strict editable install links every file, so that type checkers see the packages as installed.
 # It has to be made anew when a file comes or goes: the stamp's name holds the list of files.
-FILES := $(shell find $(SOURCES) \( -name '*.py' -o -path '*/web/*' \) 2>/dev/null | LC_ALL=C sort | cksum | cut -d' ' -f1)
+FILES := $(shell find $(SOURCES) -type f ! -name '*.pyc' 2>/dev/null | LC_ALL=C sort | cksum | cut -d' ' -f1)
 STAMP = $(VENV)/.installed-$(FILES)
 RUN = $(VENV)/bin/
 

@@ -5,19 +5,23 @@ from collections.abc import Sequence
 import click
 
 from aioenv import __version__
+from aioenv.cli.build import build
 from aioenv.cli.containers import prune, ps
 from aioenv.cli.errors import Diagnosis, debug_option, report_error
+from aioenv.cli.init import init
+from aioenv.cli.push import push
 from aioenv.cli.rollout import rollout
 from aioenv.cli.serve import serve
 
 __all__ = ["aioenv", "main"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, name: str = "aioenv") -> int:
     """Run the command line.
 
     Args:
         argv: the arguments; by default the program's own.
+        name: what it is called, for its help.
 
     Returns:
         The exit code: 0 for success, 1 where the command or one of its episodes failed, 2 for
@@ -27,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = aioenv.main(
             None if argv is None else list(argv),
-            prog_name="aioenv",
+            prog_name=name,
             standalone_mode=False,
             obj=diagnosis,
         )
@@ -41,18 +45,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     epilog="""\b
 Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 Ctrl-C.
 Examples:
+  aioenv init word_game              make an environment of your own
   aioenv serve                       serve the environment of this folder
   aioenv rollout --episodes 256      play 256 episodes of Echo
+  aioenv build                       build its image
+  aioenv push                        deploy it to Hugging Face
   aioenv ps                          list the containers that clients have started
 """,
 )
 @click.version_option(__version__)
 @debug_option
 def aioenv() -> None:
-    """Serve OpenEnv environments, and play them."""
+    """Make OpenEnv environments, serve them, and play them."""
 
 
+aioenv.add_command(init)
 aioenv.add_command(serve)
+aioenv.add_command(build)
 aioenv.add_command(rollout)
+aioenv.add_command(push)
 aioenv.add_command(ps)
 aioenv.add_command(prune)

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from aioenv import ConnectionFailed, dumps
 from aioenv.cli.errors import CommandFailed, debug_option
+from aioenv.cli.options import variables
 from aioenv.cli.progress import live_progress
 from aioenv.cli.report import Report
 from aioenv.cli.targets import load_policy
@@ -63,16 +64,6 @@ def _headers(context: click.Context, parameter: click.Parameter, value: Any) -> 
     return headers
 
 
-def _variables(context: click.Context, parameter: click.Parameter, value: Any) -> dict[str, str]:
-    variables = {}
-    for text in value:
-        name, equals, content = text.partition("=")
-        if not equals or not name:
-            raise click.BadParameter("expected NAME=VALUE")
-        variables[name] = content
-    return variables
-
-
 @click.command(
     epilog="""\b
 --json prints one object: episodes, steps, wall_s, steps_per_s,
@@ -106,7 +97,7 @@ Examples:
     "--env",
     "env_vars",
     multiple=True,
-    callback=_variables,
+    callback=variables,
     metavar="NAME=VALUE",
     help="Set this variable in the containers. May be repeated.",
 )

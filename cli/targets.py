@@ -11,11 +11,10 @@ from aiohttp import web
 from attrs import frozen
 
 from aioenv.cli.errors import CommandFailed
+from aioenv.cli.manifest import Manifest
 from aioenv.service import SERVICE, Environment
 
 __all__ = ["Target", "load_application", "load_attribute", "load_policy"]
-
-MANIFEST = "openenv.yaml"
 
 
 @frozen
@@ -42,8 +41,12 @@ def load_application(target: str) -> Target:
     """
     folder = Path(target)
     if folder.is_dir():
-        reference, port = _read_manifest(folder)
-        return Target(_application(load_attribute(reference, folder), reference), port)
+        manifest = Manifest.of(
+            folder,
+            "name a folder that has one, or an application, such as: aioenv serve echo_env.app:app",
+        )
+        reference = manifest.app
+        return Target(_application(load_attribute(reference, folder), reference), manifest.port)
     if ":" not in target:
         raise CommandFailed(
             f"{target!r} is neither a folder nor module:attribute, such as echo_env.app:app"
@@ -132,29 +135,3 @@ def _kind(value: Any) -> str:
         if isinstance(value, type)
         else f"of type {type(value).__name__}"
     )
-
-
-# The manifest
-
-
-def _read_manifest(folder: Path) -> tuple[str, int | None]:
-    """Return what a folder's manifest names as its application and port."""
-    import yaml
-
-    path = folder / MANIFEST
-    try:
-        manifest = yaml.safe_load(path.read_bytes())
-    except FileNotFoundError:
-        raise CommandFailed(
-            f"there is no {MANIFEST} in {folder.resolve()}; name a folder that has one, or an "
-            "application, such as: aioenv serve echo_env.app:app"
-        ) from None
-    except (OSError, yaml.YAMLError) as error:
-        words = " ".join(str(error).split())
-        raise CommandFailed(f"{path} cannot be read: {words}") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("app"), str):
-        raise CommandFailed(f"{path} does not name its application; add: app: module:attribute")
-    port = manifest.get("port")
-    if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
-        raise CommandFailed(f"{path} names the port {port!r}, which is no number up to 65535")
-    return manifest["app"], port

@@ -112,7 +112,10 @@ class Attempt(Generic[ActionT, ObservationT]):
         self, index: int, number: int, options: Mapping[str, Any], *, keep_steps: bool
     ) -> None:
         seed = options.get("seed")
-        self.episode = Episode(index, number, seed, random.Random(seed))  # noqa: S311
+        # Not of the seed alone: environments draw from `Random(seed)`, and whoever draws the same
+        # as they do knows their secrets.
+        rng = random.Random(None if seed is None else f"policy {seed}")  # noqa: S311
+        self.episode = Episode(index, number, seed, rng)
         self._options = {"episode_id": uuid.uuid4().hex, **options}
         self._keep_steps = keep_steps
         self._observation: ObservationT | None = None

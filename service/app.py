@@ -77,7 +77,6 @@ def create_app(
     app = web.Application(
         middlewares=[
             identify,
-            count_bytes(service),
             guard(service),
             count_usage(usage),
             errors_as_json(service),
@@ -98,7 +97,7 @@ def create_app(
         ]
     )
     app.add_routes(WebInterface(service).routes())
-    app.on_response_prepare.append(send_request_id)
+    app.on_response_prepare.extend([send_request_id, count_bytes(service)])
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app

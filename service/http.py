@@ -205,21 +205,15 @@ def errors_as_json(service: Service) -> Any:
 
 
 def count_bytes(service: Service) -> Any:
-    """Make the middleware that counts the bytes of bodies."""
+    """Make the signal that counts the bytes of bodies when a response is about to be sent.
 
-    @web.middleware
-    async def count(request: web.Request, handler: Any) -> web.StreamResponse:
-        answered: web.StreamResponse | None = None
-        try:
-            answered = await handler(request)
-            return answered
-        except web.HTTPException as error:
-            answered = error
-            raise
-        finally:
-            service.counts.received_bytes += request.content.total_bytes
-            if isinstance(answered, web.Response) and request.method != "HEAD":
-                service.counts.sent_bytes += answered.content_length or 0
+    A middleware would stay suspended as long as a WebSocket lives, and take memory.
+    """
+
+    async def count(request: web.Request, response: web.StreamResponse) -> None:
+        service.counts.received_bytes += request.content.total_bytes
+        if isinstance(response, web.Response) and request.method != "HEAD":
+            service.counts.sent_bytes += response.content_length or 0
 
     return count
 

@@ -18,7 +18,6 @@ class McpSocketDoor(SocketDoor):
         self._begin_call(self._respond(text))
 
     async def _respond(self, frame: bytes) -> None:
-        self._requested_at = self._heard_at
         assert self._session is not None
         try:
             if frame is BINARY:

@@ -63,6 +63,7 @@ class SocketDoor:
         "_heard_at",
         "_inbox",
         "_is_gone",
+        "_is_heard",
         "_is_over",
         "_is_paused",
         "_loop",
@@ -103,6 +104,7 @@ class SocketDoor:
         self._is_over = False
         self._is_gone = False
         self._is_paused = False
+        self._is_heard = False  # by a request since the last beat, which knows the time
         self._heard_at = self._requested_at = self._loop.time()
         self._pinged_at = 0.0
         self._beats_unanswered = 0
@@ -137,6 +139,9 @@ class SocketDoor:
     def beat(self, now: float) -> None:
         """Ping a silent client, drop one that stays silent, end a session nobody uses."""
         settings = self._service.settings
+        if self._is_heard:
+            self._is_heard = False
+            self._heard_at = self._requested_at = now
         if self._is_paused:
             # The client has sent so far ahead that its pongs are stuck behind its requests. Its
             # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
@@ -160,7 +165,7 @@ class SocketDoor:
 
     def on_text(self, text: bytes) -> None:
         """Answer a frame at once, or keep it until its turn comes."""
-        self._heard_at = self._loop.time()
+        self._is_heard = True
         if self._phase is not _Phase.IDLE:
             self._keep(text)
             return
@@ -267,7 +272,6 @@ class SocketDoor:
 
     async def _respond(self, frame: bytes) -> None:
         """Carry out one request and send its reply."""
-        self._requested_at = self._heard_at
         contract, session = self._service.contract, self._session
         assert session is not None
         try:
@@ -338,7 +342,6 @@ class SocketDoor:
         Returns:
             What is left to do.
         """
-        self._requested_at = self._heard_at
         assert self._session is not None
         try:
             outcome = self._session.start_step(action)

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from aioenv.service.settings import settings_table
-from tests.docker.images import build_options, docker
+from tests.docker.images import base_image, build_options, docker, network_options
+from tests.hub.hub import Hub
+from tests.hub.pushing import hub_variables
 from tests.peer.process import LineProcess
 
 ROOT = Path(__file__).parent.parent
@@ -29,14 +31,14 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def _needs_docker(block: str) -> bool:
-    return "docker " in block or IMAGE_IN_TEXT in block
-
-
-PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
-LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
-SHELL_BLOCKS = [block for block in _blocks("bash") if not _needs_docker(block)]
-DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
+PYTHON_BLOCKS = _blocks("python")
+DEPLOY_BLOCKS = [block for block in _blocks("bash") if "openenv push" in block]
+SHELL_BLOCKS = [
+    block for block in _blocks("bash") if "docker " not in block and block not in DEPLOY_BLOCKS
+]
+DOCKER_BLOCKS = [block for block in _blocks("bash") if "docker " in block]
+from tests.hub.hub import Hub
+from tests.hub.pushing import hub_variables
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,8 @@ def test_docker_block_runs(block: str, echo_image: str, environment: dict[str, s
     script = script.replace(ADDRESS_IN_TEXT, f"http://localhost:{port}")
     script = re.sub(r"-p (127\.0\.0\.1:)?8000:8000", f"-p 127.0.0.1:{port}:8000", script)
     script = script.replace("docker build", shlex.join(["docker", "build", *build_options()]))
+    over_base = ["--base-image", base_image(), *network_options()]
+    script = script.replace("aioenv build", shlex.join(["aioenv", "build", *over_base]))
     try:
         outcome = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
@@ -139,6 +143,33 @@ def test_docker_block_runs(block: str, echo_image: str, environment: dict[str, s
         assert docker("ps", "--all", "--quiet", "--filter", f"name={name}") == ""
     finally:
         docker("rm", "--force", name)
+
+
+@pytest.mark.timeout(TIMEOUT_S * 2, func_only=True)
+@pytest.mark.parametrize("block", DEPLOY_BLOCKS, ids=range(len(DEPLOY_BLOCKS)))
+def test_deploy_block_runs(
+    block: str,
+    hub: Hub,
+    environment: dict[str, str],
+    environment_folder: Path,
+    tmp_path: Path,
+) -> None:
+    """A block's pushes, from an environment's folder, make Spaces of a Hub on loopback."""
+    keys = {"PATH": environment["PATH"], "OPENAI_API_KEY": "key-of-the-readme"}
+    outcome = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S * 2,
+        cwd=environment_folder,
+        env=hub_variables(hub, tmp_path, **keys),
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert set(hub.spaces) == {"ada/my_env", "my-org/my_env", "my-org/my-env"}
+    assert hub.spaces["my-org/my_env"].is_private
+    assert len(hub.spaces["my-org/my-env"].pull_requests) == 1
+    assert hub.spaces["ada/my_env"].secrets == {"OPENAI_API_KEY": "key-of-the-readme"}
+    assert "key-of-the-readme" not in outcome.stdout + outcome.stderr
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

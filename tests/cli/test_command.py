@@ -14,7 +14,9 @@ from aioenv.cli import main
 from aioenv.service import Settings
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["rollout"]])
+@pytest.mark.parametrize(
+    "command", [[], ["init"], ["serve"], ["build"], ["rollout"], ["push"]], ids=str
+)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_has_examples(
     command: list[str], flag: str, capsys: pytest.CaptureFixture[str]

@@ -1,9 +1,11 @@
 """The engine where there is no Docker daemon: what is told, and where it is looked for."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from aioenv import LaunchFailed
 from aioenv.client import Fleet, launched_containers, prune_containers
@@ -69,12 +71,60 @@ async def test_no_socket_anywhere(home: Path, monkeypatch: pytest.MonkeyPatch) -
         await launched_containers()
 
 
-async def test_a_daemon_that_hangs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that does not answer is given up after a time."""
-    monkeypatch.setattr(engine_module, "_CONNECT_S", 0.01)
-    monkeypatch.setenv("DOCKER_HOST", "tcp://198.51.100.1:2375")  # RFC 5737: nobody's
-    with pytest.raises(LaunchFailed, match="the Docker daemon does not answer"):
+@pytest.fixture
+async def silent(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
+    """Have a daemon that takes questions and never answers; gives what tells of the first."""
+    asked = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        yield asked
+
+
+async def test_a_daemon_that_hangs(silent: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that does not answer is given up after a time."""
+    monkeypatch.setattr(engine_module, "_ANSWER_S", 0.05)
+    with pytest.raises(LaunchFailed, match="the Docker daemon does not answer") as failure:
+        await EchoEnv.from_docker_image("echo").reset()
+    assert isinstance(failure.value.__cause__, TimeoutError)
+
+
+async def test_cancelled_while_nobody_answers(silent: asyncio.Event) -> None:
+    """Giving up on a daemon that hangs costs nothing."""
+    asking = asyncio.create_task(_ask())
+    await silent.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert asking.cancelled()
+
+
+async def _ask() -> None:
+    await launched_containers()
+
+
+async def test_what_is_no_daemon(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else listens at the address is told by the status that it answers with."""
+
+    async def teapot(request: web.Request) -> web.Response:
+        return web.Response(status=418)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", teapot)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{runner.addresses[0][1]}")
+    with pytest.raises(LaunchFailed, match="cannot be listed: it answered with status 418"):
         await launched_containers()
+    await runner.cleanup()
 
 
 async def test_what_cannot_be_reached_from_here(
@@ -98,13 +148,3 @@ def test_aiodocker_is_imported_when_it_is_needed(run_script: object) -> None:
     script = "import sys, aioenv.client; sys.exit('aiodocker' in sys.modules)"
     done = run_script(script)  # type: ignore[operator]
     assert (done.returncode, done.stderr) == (0, "")
-
-
-async def test_cancelled_while_nobody_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Giving up on a daemon that hangs costs nothing."""
-    monkeypatch.setenv("DOCKER_HOST", "tcp://198.51.100.1:2375")
-    asking = asyncio.create_task(launched_containers())
-    await asyncio.sleep(0)
-    asking.cancel()
-    await asyncio.wait([asking])
-    assert asking.cancelled()

@@ -1,6 +1,7 @@
 """Rollouts: every episode once, whatever happens to it, and nothing left behind."""
 
 import asyncio
+import random
 from contextlib import aclosing
 from typing import Any
 
@@ -604,3 +605,19 @@ class Moody:
             data = {"observation": {"metadata": {}}, "reward": 1.0, "done": False}
             await socket.send_str(dumps({"type": "observation", "data": data}).decode())
         return socket
+
+
+async def test_policy_does_not_guess_what_the_environment_draws(serve: Serve) -> None:
+    """An episode's random numbers repeat with its seed, and are not those of ``Random(seed)``."""
+    served = await serve(CountdownEnvironment, action=Tick, observation=Countdown)
+    drawn: dict[int | None, list[float]] = {}
+
+    def draw(result: Any, episode: Episode) -> None:
+        drawn.setdefault(episode.seed, []).append(episode.rng.random())
+
+    async with GenericEnvClient(served.url) as client:
+        for _ in range(2):
+            await collect(rollout(client, draw, episodes=4, seed=7))
+    assert drawn.keys() == {7, 8, 9, 10}
+    for seed, (first, again) in drawn.items():
+        assert first == again != random.Random(seed).random()

@@ -8,6 +8,7 @@ A pytest plug-in, for whichever tests need a container. The environment says how
 
 import fcntl
 import os
+import re
 import subprocess
 import tempfile
 import uuid
@@ -15,7 +16,16 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT", "build_options", "docker", "docker_daemon", "echo_image", "own_size_bytes"]
+__all__ = [
+    "ROOT",
+    "base_image",
+    "build_options",
+    "docker",
+    "docker_daemon",
+    "echo_image",
+    "network_options",
+    "own_size_bytes",
+]
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD_TIMEOUT_S = 900.0
@@ -41,10 +51,22 @@ def docker(*arguments: object, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
     return done.stdout.strip()
 
 
+def base_image() -> str:
+    """Return the base image that is built upon here."""
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    default = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile, re.MULTILINE)
+    assert default is not None
+    return os.environ.get("AIOENV_TEST_BASE_IMAGE") or default[1]
+
+
+def network_options() -> list[str]:
+    """Return what a build is told of the network here."""
+    return ["--network", "host"] if os.environ.get("AIOENV_TEST_BASE_IMAGE") else []
+
+
 def build_options() -> list[str]:
     """Return what `docker build` is told here besides, as the environment says."""
-    base = os.environ.get("AIOENV_TEST_BASE_IMAGE")
-    return ["--network", "host", "--build-arg", f"BASE_IMAGE={base}"] if base else []
+    return [*network_options(), "--build-arg", f"BASE_IMAGE={base_image()}"]
 
 
 def own_size_bytes(image: str) -> int:

@@ -267,7 +267,7 @@ def test_context_is_what_the_image_is_made_of(docker_daemon: str) -> None:
             names = set(context.getnames())
     by_docker = {"dev", "etc", "proc", "sys", ".dockerenv"}
     assert {name.split("/")[0] for name in names} - by_docker == {
-        *("aioenv", "service", "client", "cli", "echo_env", "docker"),
+        *("aioenv", "service", "client", "cli", "echo_env"),
         *("setup.cfg", "pyproject.toml", "README.md", "LICENSE"),
     }
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]

@@ -1,4 +1,4 @@
-"""Asks the service of this container whether it is healthy: exit code 0 if so, else 1.
+"""The health check of a container: asks its service; exit code 0 where it is healthy, else 1.
 
 ``healthcheck.py`` asks once. ``healthcheck.py --watch SECONDS`` watches for so long: it ends as
 soon as the service is healthy, if it was ill or about to start, or else as soon as it falls ill.
@@ -6,7 +6,7 @@ Docker starts it anew a second after its end. So Docker knows at once when the s
 yet starts a process only now and then; in a container, that costs a thousand times more
 than asking.
 
-It needs no package and imports little.
+An image runs a copy of this file: it needs no package and imports little.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ import socket
 import sys
 import time
 from pathlib import Path
+
+__all__ = ["fault", "watch"]
 
 REPLY_TIMEOUT_S = 4.0
 #: Between two questions while the service is ill or starts, and while it is healthy.

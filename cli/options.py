@@ -1,0 +1,18 @@
+"""What options of several commands are read with."""
+
+from typing import Any
+
+import click
+
+__all__ = ["variables"]
+
+
+def variables(context: click.Context, parameter: click.Parameter, value: Any) -> dict[str, str]:
+    """Read an option that may be repeated, each time as NAME=VALUE."""
+    found = {}
+    for text in value:
+        name, equals, content = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("expected NAME=VALUE")
+        found[name] = content
+    return found
