@@ -48,6 +48,6 @@ EXPOSE 8000
 # The first process of a container ignores SIGTERM until it handles it, which Python does for SIGINT
 # from its first moment: so a container also stops at once while it still starts.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=1s --timeout=40s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=1s --timeout=60s --start-period=30s --retries=1 \
     CMD ["python", "-S", "/opt/aioenv/share/echo_env/healthcheck.py", "--watch", "30"]
 CMD ["aioenv", "serve", "echo_env.app:app"]

@@ -4,14 +4,21 @@ Both sides hold one. What a service writes, a client reads, and the other way ro
 knows how.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
 from aioenv.converter import make_reader, make_writer
 from aioenv.errors import EnvironmentFailed, InvalidRequest, ProtocolViolation
+from aioenv.flat import (
+    make_result_reader,
+    make_result_writer,
+    make_step_reader,
+    make_step_writer,
+)
 from aioenv.jsontext import dumps
+from aioenv.messages import write_request
 from aioenv.models import Observation, State, StepResult
 from aioenv.schema import action_schema, observation_schema, state_schema
 
@@ -30,6 +37,14 @@ _BESIDE_THE_OBSERVATION = frozenset({"reward", "done"})
 class ReadsReplies(Protocol[AnyAction, AnyObservation, AnyState]):
     """What a client needs of a contract."""
 
+    @property
+    def recognise_result(self) -> Callable[[bytes], StepResult[AnyObservation] | None]:
+        """Read the frame of an observation in one look, if it can be."""
+
+    @property
+    def write_step(self) -> Callable[[AnyAction], bytes]:
+        """Write an action as the frame of a step."""
+
     def write_action(self, action: AnyAction) -> dict[str, Any]:
         """Return the action's fields, ready for JSON."""
 
@@ -47,6 +62,14 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         action: the attrs class of its actions.
         observation: the class of its observations, derived from `Observation`.
         state: the class of its state, `State` or derived from it.
+        recognise_step: reads the frame of a plain step as an action, in one look; ``None`` where
+            it takes `read_request` and `read_action` to read it, or to say what is wrong.
+        recognise_result: reads the frame of a plain observation as a `StepResult` likewise;
+            ``None`` where it takes `read_reply` and `read_result`.
+        write_step: writes an action as the frame of a step; raises what `write_action` and
+            `write_request` do.
+        write_observation: writes the reply to a reset or a step; raises `EnvironmentFailed` where
+            something in it has no JSON form.
 
     Raises:
         TypeError: a model is not what it must be, or has a field without a JSON form.
@@ -70,6 +93,10 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         self._read_state = make_reader(state)
         self._write_state = make_writer(state)
         self._action_has_metadata = "metadata" in attrs.fields_dict(action)  # type: ignore[arg-type]
+        self.recognise_step = make_step_reader(action)
+        self.recognise_result = make_result_reader(observation)
+        self.write_step = make_step_writer(action, self._write_step)
+        self.write_observation = make_result_writer(observation, self._write_result)
 
     def __repr__(self) -> str:
         names = (self.action.__name__, self.observation.__name__, self.state.__name__)
@@ -113,19 +140,8 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
             data["metadata"] = metadata
         return data
 
-    def write_observation(self, observation: ObservationT) -> bytes:
-        """Write the reply to a reset or a step.
-
-        Raises:
-            EnvironmentFailed: something in it has no JSON form.
-        """
-        try:
-            return dumps({"type": "observation", "data": self.observation_data(observation)})
-        except (TypeError, ValueError) as error:
-            raise _unwritable("observation", error) from error
-
     def write_state(self, state: StateT) -> bytes:
-        """Write the reply to a state request; raises as `write_observation` does."""
+        """Write the reply to a state request; raises as `observation_data` does."""
         try:
             return dumps({"type": "state", "data": self.state_data(state)})
         except (TypeError, ValueError) as error:
@@ -195,6 +211,15 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         except InvalidRequest as error:
             raise _misfit("state", error) from error
 
+    def _write_step(self, action: ActionT) -> bytes:
+        return write_request("step", self.write_action(action))
+
+    def _write_result(self, observation: ObservationT) -> bytes:
+        try:
+            return dumps({"type": "observation", "data": self.observation_data(observation)})
+        except (TypeError, ValueError) as error:
+            raise _unwritable("observation", error) from error
+
     def _without_metadata(self, data: dict[str, Any]) -> dict[str, Any]:
         rest = dict(data)
         metadata = rest.pop("metadata")
@@ -212,6 +237,13 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
 
 class PlainContract:
     """The contract of a client that knows no models: plain dicts in, plain dicts out."""
+
+    def recognise_result(self, _: bytes) -> None:
+        """Leave every frame to `read_result`."""
+
+    def write_step(self, action: Any) -> bytes:
+        """Write an action as the frame of a step; raises what the other two do."""
+        return write_request("step", self.write_action(action))
 
     def write_action(self, action: Any) -> dict[str, Any]:
         """Return the action's fields: a mapping's items, or an attrs instance's fields.

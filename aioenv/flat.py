@@ -1,18 +1,29 @@
-"""Flat models: attrs classes whose every field is a plain JSON value, read by a made function.
+"""Flat models: those whose fields are plain JSON values, read in one look.
 
-Nearly every action and observation is flat. For these, as attrs and cattrs do, a function is
-written and compiled that takes each field by its name, looks at its class, and calls the model: no
-hook, no loop, no second look. What it does not recognise is not refused: it is left to the
-converter, which knows everything.
+Most actions and observations are a handful of strings, numbers and free-form objects. For these, as
+attrs and cattrs do, a function is written and compiled that takes each field by its name, looks at
+its class, and calls the model: no hook, no loop, no second look. The two frames of a step, the
+request and its reply, are read and written so as a whole. What such a function does not recognise
+is not refused: it is left to the messages and the converter, which know everything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
+import orjson
 
-__all__ = ["make_flat_reader"]
+from aioenv.jsontext import dumps, is_exact
+from aioenv.models import StepResult
+
+__all__ = [
+    "make_flat_reader",
+    "make_result_reader",
+    "make_result_writer",
+    "make_step_reader",
+    "make_step_writer",
+]
 
 T = TypeVar("T")
 
@@ -39,38 +50,191 @@ def make_flat_reader(cls: type[T], read_any: Callable[[Any], T]) -> Callable[[An
     Returns:
         The function, or `read_any` itself where the class is not flat.
     """
-    fields = attrs.fields(cls)  # type: ignore[arg-type]
-    allowed = [_types_taken(field.type) for field in fields]
-    if not fields or not all(allowed) or any(map(_is_special, fields)):
-        return read_any
-    names: dict[str, Any] = {"model": cls, "read_any": read_any}
-    conditions = [f"len(value) == {len(fields)}"]
-    for index, types in enumerate(allowed):
-        names |= {f"type{index}_{place}": taken for place, taken in enumerate(types)}
-        checks = [f"value{index}.__class__ is type{index}_{place}" for place in range(len(types))]
-        conditions.append(f"({' or '.join(checks)})")
-    values = "\n        ".join(
-        f"value{index} = value[{field.name!r}]" for index, field in enumerate(fields)
-    )
-    arguments = ", ".join(
-        f"{field.name}=value{index}" if field.kw_only else f"value{index}"
-        for index, field in sorted(enumerate(fields), key=lambda pair: pair[1].kw_only)
-    )
-    source = _SOURCE.format(values=values, conditions=" and ".join(conditions), arguments=arguments)
-    exec(compile(source, f"<aioenv: reader of {cls.__qualname__}>", "exec"), names)  # noqa: S102
-    return names["read"]  # type: ignore[no-any-return]
+    return _compiled(_VALUE, cls, {"read_any": read_any}) or read_any
 
 
-_SOURCE = """
+def make_step_reader(cls: type[T]) -> Callable[[bytes], T | None]:
+    """Make a function that reads a step's frame: an action with exactly the fields of `cls`.
+
+    Returns:
+        A function from a frame's text to the action; ``None`` if it does not recognise it.
+    """
+    return _compiled(_STEP, cls, _EXACTLY) or _recognise_nothing
+
+
+def make_result_reader(cls: type[T]) -> Callable[[bytes], StepResult[T] | None]:
+    """Make a function that reads the frame of an observation with exactly the fields of `cls`.
+
+    Returns:
+        A function from a frame's text to the result of a step; ``None`` if it does not recognise
+        it.
+    """
+    return _compiled(_RESULT, cls, _EXACTLY, _BESIDE) or _recognise_nothing
+
+
+def make_step_writer(cls: type[T], write_any: Callable[[T], bytes]) -> Callable[[T], bytes]:
+    """Make a function that writes an action of exactly the class `cls` as a step's frame.
+
+    Args:
+        cls: the action's class.
+        write_any: writes whatever else it is given, and what has no JSON form, or refuses it.
+    """
+    return _writer(_WRITE_STEP, cls, write_any)  # type: ignore[no-any-return]
+
+
+def make_result_writer(cls: type[T], write_any: Callable[[T], bytes]) -> Callable[[T], bytes]:
+    """Make a function that writes an observation of exactly the class `cls` as its frame.
+
+    Args:
+        cls: the observation's class.
+        write_any: as for `make_step_writer`.
+    """
+    return _writer(_WRITE_RESULT, cls, write_any, _BESIDE)  # type: ignore[no-any-return]
+
+
+_VALUE = """
 def read(value):
     try:
         {values}
         if {conditions}:
-            return model({arguments})
+            return {model}
     except Exception:
         pass
     return read_any(value)
 """
+
+_STEP = """
+def read(frame):
+    try:
+        message = loads(frame)
+        value = message["data"]
+        {values}
+        if message["type"] == "step" and len(message) == 2 and {conditions}:
+            return {model}
+    except Exception:
+        pass
+    return None
+"""
+
+_RESULT = """
+def read(frame):
+    try:
+        message = loads(frame)
+        data = message["data"]
+        value = data["observation"]
+        metadata = data.get("metadata")
+        {values}
+        if message["type"] == "observation" and {conditions}:
+            if metadata != value["metadata"] and not is_exact(metadata, frame):
+                return None
+            return StepResult({model}, {reward}, {done}, metadata)
+    except Exception:
+        pass
+    return None
+"""
+
+_WRITE_STEP = """
+def write(value):
+    if value.__class__ is model:
+        try:
+            return dumps({{"type": "step", "data": {fields}}})
+        except Exception:
+            pass
+    return write_any(value)
+"""
+
+_WRITE_RESULT = """
+def write(value):
+    if value.__class__ is model:
+        try:
+            data = {{"observation": {fields}, "reward": value.reward, "done": value.done}}
+            if value.metadata:
+                data["metadata"] = value.metadata
+            return dumps({{"type": "observation", "data": data}})
+        except Exception:
+            pass
+    return write_any(value)
+"""
+
+# Where the reply to a step has what is no field of the observation on the wire.
+_BESIDE = {"done": "data.get('done', False)", "reward": "data.get('reward')"}
+
+# orjson reads some integers as floats. A field that takes an integer does not take these; what is
+# free-form is looked at.
+_EXACTLY = {"loads": orjson.loads, "is_exact": is_exact, "StepResult": StepResult}
+
+
+def _recognise_nothing(_: bytes) -> None:
+    """Stand for a reader of frames where the class is not flat."""
+
+
+def _compiled(
+    template: str, cls: Any, names: Mapping[str, Any], beside: Mapping[str, str] | None = None
+) -> Any:
+    """Write and compile a reader of a flat class.
+
+    Args:
+        template: its source, with gaps for what depends on the class.
+        cls: the class.
+        names: what else the source calls by name.
+        beside: where the values of some fields are, if not in the object of the fields.
+
+    Returns:
+        The function; ``None`` where the class is not flat.
+    """
+    fields, beside = attrs.fields(cls), beside or {}
+    allowed = [_types_taken(field.type) for field in fields]
+    if not _is_flat(fields):
+        return None
+    scope: dict[str, Any] = {"model": cls, **names}
+    values, arguments, places = [], [], {}
+    conditions = [f"len(value) == {sum(field.name not in beside for field in fields)}"]
+    for index, (field, types) in enumerate(zip(fields, allowed, strict=True)):
+        place = places[field.name] = f"value{index}"
+        scope |= {f"type{index}_{number}": taken for number, taken in enumerate(types)}
+        checks = [f"{place}.__class__ is type{index}_{number}" for number in range(len(types))]
+        conditions.append(f"({' or '.join(checks)})")
+        if "is_exact" in scope and (not {dict, list}.isdisjoint(types) or {int, float} <= {*types}):
+            conditions.append(f"is_exact({place}, frame)")
+        values.append(f"{place} = {beside.get(field.name, f'value[{field.name!r}]')}")
+        arguments.append(f"{field.name}={place}" if field.kw_only else place)
+    arguments.sort(key=lambda argument: "=" in argument)  # stable: the order of the fields stays
+    source = template.format(
+        values="\n        ".join(values),
+        conditions=" and ".join(conditions),
+        model=f"model({', '.join(arguments)})",
+        reward=places.get("reward"),
+        done=places.get("done"),
+    )
+    return _run(source, cls, scope)["read"]
+
+
+def _writer(
+    template: str, cls: Any, write_any: Callable[[Any], bytes], beside: Container[str] = ()
+) -> Any:
+    """Write and compile a writer of a flat class; `write_any` itself where it is not flat."""
+    fields = attrs.fields(cls)
+    if not _is_flat(fields):
+        return write_any
+    pairs = [f"{field.name!r}: value.{field.name}" for field in fields if field.name not in beside]
+    source = template.format(fields=f"{{{', '.join(pairs)}}}")
+    return _run(source, cls, {"model": cls, "write_any": write_any, "dumps": dumps})["write"]
+
+
+def _run(source: str, cls: Any, scope: dict[str, Any]) -> dict[str, Any]:
+    exec(compile(source, f"<aioenv: {cls.__qualname__}, flat>", "exec"), scope)  # noqa: S102
+    return scope
+
+
+def _is_flat(fields: Sequence["attrs.Attribute[Any]"]) -> bool:
+    """Whether each field is a plain JSON value under its own name."""
+    return bool(fields) and not any(
+        not _types_taken(field.type)
+        or not field.init
+        or field.alias != field.name
+        or field.converter is not None
+        for field in fields
+    )
 
 
 def _types_taken(annotation: Any) -> tuple[type, ...]:
@@ -82,8 +246,3 @@ def _types_taken(annotation: Any) -> tuple[type, ...]:
         return _PLAIN.get(annotation, ())
     except TypeError:  # an annotation that cannot be hashed
         return ()
-
-
-def _is_special(field: "attrs.Attribute[Any]") -> bool:
-    """Whether a field's name or value on the wire is not simply its own."""
-    return not field.init or field.alias != field.name or field.converter is not None

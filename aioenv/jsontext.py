@@ -27,12 +27,13 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 import attrs
 import orjson
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "is_exact", "loads"]
 
 # Dates and times take Python's form: orjson 3.13 loses a digit of 01:00:00.010000, and writes an
 # offset of -04:59:30 as -04:60.
@@ -46,6 +47,7 @@ _OUTLINE = bytes(
     ord("0") if byte in b"0123456789" else ord(",") if byte in b"[,: \t\r\n" else byte
     for byte in range(256)
 )
+_EXACT = frozenset({str, int, bool, NoneType})
 _MANY_DIGITS = b"0" * 19  # no integer of 64 bits, signed or unsigned, has more than 19 or 20
 
 
@@ -85,14 +87,34 @@ def loads(text: bytes | str) -> Any:
         value = orjson.loads(text)
     except ValueError:
         return _loads_slowly(text)
-    # orjson reads an integer over 64 bits as the nearest float, and does not say so.
+    return _loads_slowly(text) if _has_big_integer(text) else value
+
+
+def is_exact(value: Any, text: bytes) -> bool:
+    """Whether orjson has read every integer of a value as it stands.
+
+    It reads one over 64 bits as the nearest float, and does not say so.
+
+    Args:
+        value: what it has read.
+        text: the text that the value was read from, or a longer one around it; looked through
+            where the value itself does not tell.
+    """
+    if value.__class__ is dict:
+        value = value.values()
+    elif value.__class__ is not list:
+        value = (value,)
+    for part in value:
+        if part.__class__ in _EXACT or (part.__class__ is float and -(2.0**63) < part < 2.0**64):
+            continue
+        return not _has_big_integer(text)
+    return True
+
+
+def _has_big_integer(text: bytes | str) -> bool:
     outline = (text if text.__class__ is bytes else text.encode()).translate(_OUTLINE)  # type: ignore[union-attr]
-    if _MANY_DIGITS in outline and _has_big_integer(outline):
-        return _loads_slowly(text)
-    return value
-
-
-def _has_big_integer(outline: bytes) -> bool:
+    if _MANY_DIGITS not in outline:
+        return False
     unsigned = _MANY_DIGITS + b"0"
     return (
         b"-" + _MANY_DIGITS in outline or b"," + unsigned in outline or outline.startswith(unsigned)

@@ -91,7 +91,8 @@ def read_request(frame: bytes | str) -> tuple[str, dict[str, Any]]:
 
     Returns:
         The request's type and its data: ``step`` with the action's fields; ``reset`` with the
-        seed, the episode's id and further options; ``state`` and ``close`` with nothing.
+        seed, the episode's id and further options; ``mcp`` with a JSON-RPC message; ``state`` and
+        ``close`` with nothing.
 
     Raises:
         InvalidRequest: it is no JSON (``INVALID_JSON``), of no known type (``UNKNOWN_TYPE``), or
@@ -116,19 +117,20 @@ def read_request(frame: bytes | str) -> tuple[str, dict[str, Any]]:
 
 def _read_seldom(kind: Any, message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Read any request but a well-formed step, or say what is wrong with it."""
-    if kind not in ("reset", "step", "state", "close"):
+    if kind not in ("reset", "step", "state", "mcp", "close"):
         raise InvalidRequest(
-            f"Unknown message type: {reprlib.repr(kind)}; known are reset, step, state and close",
+            f"Unknown message type: {reprlib.repr(kind)}; "
+            "known are reset, step, state, mcp and close",
             code="UNKNOWN_TYPE",
         )
-    takes_data = kind in ("reset", "step")
+    takes_data = kind in ("reset", "step", "mcp")
     allowed = {"type", "data"} if takes_data else {"type"}
     errors = [
         _fault("extra_forbidden", [name], "this key is unknown", message[name])
         for name in sorted(message.keys() - allowed)
     ]
     data = message.get("data", {})
-    if kind == "step" and "data" not in message:
+    if kind in ("step", "mcp") and "data" not in message:
         errors.append(_fault("missing", ["data"], "this key is required", message))
     elif takes_data and data.__class__ is not dict:
         text = f"expected an object, got {_kind(data)}"

@@ -190,11 +190,10 @@ class Connection:
             ProtocolViolation: a binary frame came; the connection is given up.
             Closed: it was closed on this side.
         """
-        newest = self._replies.newest
-        is_free = (newest is None or newest.done()) and not self._in_line
-        if is_free or self._phase is not _Phase.OPEN:
+        is_quiet = not (self._replies.pending or self._in_line) and self._unasked is None
+        if is_quiet and self._phase is _Phase.OPEN:
             return self._send(frame, operation, patience_s)
-        return self._request_in_turn(frame, operation, patience_s)
+        return self._request_with_care(frame, operation, patience_s)
 
     async def close(self) -> None:
         """Take leave and close; what waits for a reply gets `Closed`. Safe to call twice.
@@ -261,24 +260,37 @@ class Connection:
 
     # Private methods
 
+    def _request_with_care(
+        self, frame: bytes, operation: str, patience_s: float
+    ) -> Awaitable[bytes]:
+        """Send a request where there is something to heed: another one, or the connection's end."""
+        if self._phase is _Phase.OPEN and (self._in_line or self._replies.is_awaited):
+            return self._request_in_turn(frame, operation, patience_s)
+        return self._request_next(frame, operation, patience_s)
+
     async def _request_in_turn(self, frame: bytes, operation: str, patience_s: float) -> bytes:
         """Wait, first come, first served, until no request is under way: the wire carries one."""
         self._in_line += 1
         try:
             async with self._line:
-                while (newest := self._replies.newest) is not None and not newest.done():
-                    await asyncio.wait([newest])
-                reply = self._send(frame, operation, patience_s)
+                while self._replies.is_awaited:
+                    await asyncio.wait([self._replies.pending[-1][0]])
+                reply = self._request_next(frame, operation, patience_s)
         finally:
             self._in_line -= 1
         return await reply
 
-    def _send(self, frame: bytes, operation: str, patience_s: float) -> "asyncio.Future[bytes]":
+    def _request_next(
+        self, frame: bytes, operation: str, patience_s: float
+    ) -> "asyncio.Future[bytes]":
         if self._phase is not _Phase.OPEN or self._unasked is not None:
             return self._answer_unasked()
         if len(self._replies.pending) >= _MOST_ABANDONED:
             self._give_up(SessionLost(f"{_MOST_ABANDONED} requests in a row got no reply"))
             raise self._reason()
+        return self._send(frame, operation, patience_s)
+
+    def _send(self, frame: bytes, operation: str, patience_s: float) -> "asyncio.Future[bytes]":
         limit_s = self._options.message_timeout_s
         reply = self._replies.expect(operation, None if limit_s is None else limit_s + patience_s)
         try:

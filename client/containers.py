@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -249,7 +248,7 @@ async def _inspect(container: "DockerContainer") -> dict[str, Any] | None:
 def _name_for(image: str) -> str:
     """Return a name for a container, by which it can be removed before its id is known."""
     last = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-    return f"aioenv-{re.sub(r'[^a-zA-Z0-9_.-]', '-', last)}-{secrets.token_hex(4)}"
+    return f"aioenv-{re.sub(r'[^a-zA-Z0-9_.-]', '-', last)}-{os.urandom(4).hex()}"
 
 
 # Ending
@@ -312,7 +311,7 @@ def _warned(name: str) -> Any:
 
     try:
         yield
-    except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
+    except (aiodocker.DockerError, aiohttp.ClientError, OSError, RuntimeError) as error:
         log.warning("the container %s may still run: %s; `aioenv prune` removes it", name, error)
 
 

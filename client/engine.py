@@ -21,8 +21,10 @@ __all__ = ["PARALLEL_STARTS", "Engine", "docker_errors", "remove_container", "wa
 #: Most containers that one event loop has starting at a time; the next begins when one is ready.
 PARALLEL_STARTS = 8
 
-# What is done without a limit of its own takes at most so long to connect, in seconds.
+# How long the daemon may take to be reached, and to answer what does not take its time (as pulling,
+# stopping and waiting do), in seconds.
 _CONNECT_S = 10.0
+_ANSWER_S = 60.0
 
 _engines: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engine]" = (
     weakref.WeakKeyDictionary()
@@ -46,7 +48,7 @@ class Engine:
         # DOCKER_HOST outdoes a context, as it does for the `docker` command; aiodocker lets the
         # context win, and takes an empty variable for an address.
         url = os.environ.get("DOCKER_HOST") or None
-        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_S, connect=_CONNECT_S)
         try:
             self.docker = aiodocker.Docker(url, timeout=timeout)
         except AssertionError as error:  # aiodocker's way to say that it found no socket
@@ -106,10 +108,12 @@ def docker_errors(doing: str, container_id: str | None = None) -> Iterator[None]
     try:
         yield
     except aiodocker.DockerError as error:
-        reason = _unreachable(error.message) if error.status == 900 else f"{doing}: {error.message}"
+        words = error.message or f"it answered with status {error.status}"
+        reason = _unreachable(error.message) if error.status == 900 else f"{doing}: {words}"
         raise LaunchFailed(reason, container_id=container_id) from error
-    except aiohttp.ServerTimeoutError as error:
-        raise LaunchFailed(_unreachable(error), container_id=container_id) from error
+    except TimeoutError as error:
+        reason = _unreachable(f"no answer came within {_ANSWER_S:g} s")
+        raise LaunchFailed(reason, container_id=container_id) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         reason = f"{doing}: {error or type(error).__name__}"
         raise LaunchFailed(reason, container_id=container_id) from error

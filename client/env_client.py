@@ -271,14 +271,11 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         connection = self._connection
         if connection is None:
             connection = await self._connect()
-        frame = write_request("step", self._payload_of(action))
-        reply = await connection.request(frame, "step")
-        try:
-            data = read_reply(reply, "observation")
-        except AioEnvError as error:
-            self._note(error, connection)
-            raise
-        return self._result_of(data)
+        reply = await connection.request(self._frame_of(action), "step")
+        result = self._recognise(reply)
+        if result is None:
+            result = self._parse_result(self._data_of(reply, "observation", connection))
+        return result
 
     @anywhere
     async def state(self) -> StateT:
@@ -383,11 +380,19 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             cls._contract = Contract(*cls._models) if _is_typed(cls._models) else PlainContract()
         return cls._contract  # type: ignore[no-any-return]
 
+    def _written_step(self, action: ActionT) -> bytes:
+        """Write a step by way of the hook."""
+        return write_request("step", self._step_payload(action))
+
     async def _ask(self, connection: Connection, frame: bytes, operation: str) -> Any:
         """Send a request and return the data of its reply."""
         reply = await connection.request(frame, operation)
+        expected = "state" if operation == "state" else "observation"
+        return self._data_of(reply, expected, connection)
+
+    def _data_of(self, reply: bytes, expected: str, connection: Connection) -> Any:
         try:
-            return read_reply(reply, "state" if operation == "state" else "observation")
+            return read_reply(reply, expected)
         except AioEnvError as error:
             self._note(error, connection)
             raise
@@ -477,9 +482,9 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """Have a step call the hooks that were overridden, and the contract instead of the rest."""
         cls, is_typed = type(self), len(self._models) == 3
         is_ours = is_typed and cls._step_payload is EnvClient._step_payload
-        self._payload_of = self._codec().write_action if is_ours else self._step_payload
+        self._frame_of = self._codec().write_step if is_ours else self._written_step
         is_ours = is_typed and cls._parse_result is EnvClient._parse_result
-        self._result_of = self._codec().read_result if is_ours else self._parse_result
+        self._recognise = self._codec().recognise_result if is_ours else _recognise_nothing
 
     async def _launch(self) -> None:
         """Start the service where there is a launcher, and anew where it has ended by itself."""
@@ -599,3 +604,7 @@ async def _has_ended(launcher: Launcher | None, patience_s: float = 0.0) -> bool
 def _is_typed(models: tuple[Any, ...]) -> bool:
     """Whether models are classes with fields, not plain dicts."""
     return not any((get_origin(model) or model) is dict for model in models)
+
+
+def _recognise_nothing(_: bytes) -> None:
+    """Leave every reply to `EnvClient._parse_result`."""

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from aioenv.client.env_client import EnvClient
+from aioenv.client.transport import see_through
 
 __all__ = ["Fleet"]
 
@@ -56,12 +57,14 @@ class Fleet(Generic[ActionT, ObservationT, StateT]):
             asyncio.ensure_future(member._in_turn(member._prepare)) for member in self.members
         ]
         try:
-            await asyncio.gather(*starts)
+            done, _ = await asyncio.wait(starts, return_when=asyncio.FIRST_EXCEPTION)
+            for start in done:
+                start.result()
         except BaseException:
+            # Each is cancelled once: a second time would cut short its waiting for the clean-up.
             for start in starts:
                 start.cancel()
-            await self.close()
-            await asyncio.gather(*starts, return_exceptions=True)
+            await see_through(self._give_up(starts))
             raise
 
     async def new_session(self) -> EnvClient[ActionT, ObservationT, StateT]:
@@ -85,4 +88,8 @@ class Fleet(Generic[ActionT, ObservationT, StateT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def _give_up(self, starts: "list[asyncio.Task[None]]") -> None:
+        await asyncio.gather(*starts, return_exceptions=True)
         await self.close()

@@ -140,5 +140,7 @@ def _shown(image: str) -> Iterator[_Shown]:
         DownloadColumn(),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=False,  # what a program prints meanwhile is its own
+        redirect_stderr=False,
     ) as progress:
         yield _Line(progress, progress.add_task(image, total=None))

@@ -28,17 +28,20 @@ class PendingReplies:
         loop: the event loop of whoever waits.
 
     Attributes:
-        newest: the newest request's future, done or not; ``None`` before the first.
         pending: the requests without a reply, the oldest first; each begins with its future.
     """
 
-    __slots__ = ("_loop", "_timer", "newest", "pending")
+    __slots__ = ("_loop", "_timer", "pending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self.newest: asyncio.Future[bytes] | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody still waits for the newest request's reply."""
+        return bool(self.pending) and not self.pending[-1][0].done()
 
     def expect(self, operation: str, limit_s: float | None) -> "asyncio.Future[bytes]":
         """Return the future of a request that is about to be sent.
@@ -47,7 +50,7 @@ class PendingReplies:
             operation: what is asked, for the error.
             limit_s: how long to wait before it raises `RequestTimeout`, in seconds, if ever.
         """
-        self.newest = waiter = self._loop.create_future()
+        waiter = self._loop.create_future()
         if limit_s is None:
             due_at = float("inf")
         else:

@@ -3,14 +3,19 @@
 import asyncio
 import logging
 from collections import deque
+from typing import TYPE_CHECKING
 
 from aioenv import LaunchFailed
 from aioenv.client.engine import Engine, docker_errors, wait_removed
+
+if TYPE_CHECKING:
+    from aiodocker.containers import DockerContainer
 
 __all__ = ["LogTail", "Watch"]
 
 log = logging.getLogger(__name__)
 
+_LAST_WORDS_S = 2.0  # for what is still on its way when the container is gone
 _LINES = 20
 _LINE_BYTES = 2000
 
@@ -53,6 +58,7 @@ class Watch:
         self.tells = False
         self._attached = asyncio.Event()
         self.ended = asyncio.get_running_loop().create_task(self._follow())
+        self.ended.add_done_callback(self._on_end)
 
     @property
     def has_ended(self) -> bool | None:
@@ -96,18 +102,32 @@ class Watch:
         async with Engine.joined() as engine:
             container = engine.docker.containers.container(self.container_id)
             removal = asyncio.ensure_future(wait_removed(engine.docker, self.container_id))
+            reading = asyncio.ensure_future(self._read(container))
             try:
-                async with container.attach(stdout=True, stderr=True) as stream:
-                    self._attached.set()
-                    while (message := await stream.read_out()) is not None:
-                        self.log_tail.add(message.data)
+                await asyncio.wait([removal, reading], return_when=asyncio.FIRST_COMPLETED)
+                if removal.done():
+                    await asyncio.wait([reading], timeout=_LAST_WORDS_S)
+                else:
+                    await reading
                 exit_code = await removal
             finally:
                 removal.cancel()
-                await asyncio.wait([removal])
+                reading.cancel()
+                await asyncio.gather(removal, reading, return_exceptions=True)
         if self.tells:
             self._tell(exit_code)
         return exit_code
+
+    async def _read(self, container: "DockerContainer") -> None:
+        async with container.attach(stdout=True, stderr=True) as stream:
+            self._attached.set()
+            while (message := await stream.read_out()) is not None:
+                self.log_tail.add(message.data)
+
+    def _on_end(self, ended: "asyncio.Task[int | None]") -> None:
+        """Note what broke the watch off, for there may be nobody who waits for it."""
+        if not ended.cancelled() and ended.exception() is not None:
+            log.debug("container %s is lost from sight: %r", self.container_id, ended.exception())
 
     def _tell(self, exit_code: int | None) -> None:
         level = logging.INFO if exit_code == 0 else logging.WARNING

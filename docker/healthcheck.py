@@ -1,9 +1,10 @@
 """Asks the service of this container whether it is healthy: exit code 0 if so, else 1.
 
-``healthcheck.py`` asks once. ``healthcheck.py --watch SECONDS`` asks once the first time, and from
-then on for that long, ending at the first bad reply. Docker starts it anew a second after its end:
-so Docker knows within a second or two that the service is up, or no longer is, and yet starts a
-process only now and then. Starting one in a container costs a thousand times more than asking.
+``healthcheck.py`` asks once. ``healthcheck.py --watch SECONDS`` watches for so long: it ends as
+soon as the service is healthy, if it was ill or about to start, or else as soon as it falls ill.
+Docker starts it anew a second after its end. So Docker knows at once when the service changes, and
+yet starts a process only now and then; in a container, that costs a thousand times more
+than asking.
 
 It needs no package and imports little.
 """
@@ -16,9 +17,13 @@ import time
 from pathlib import Path
 
 REPLY_TIMEOUT_S = 4.0
+#: Between two questions while the service is ill or starts, and while it is healthy.
+PAUSE_ILL_S = 0.1
 PAUSE_S = 2.0
-#: Says that the service was healthy before. It lies in memory, is writable also where the root
-#: file system is read-only, and goes when the container stops.
+#: How many bad replies in a row it takes for a service that was healthy to count as ill.
+PATIENCE = 3
+#: Says that the service was healthy when it was last asked. It lies in memory, is writable also
+#: where the root file system is read-only, and goes when the container stops.
 MARK = Path("/dev/shm/aioenv-healthy")  # noqa: S108  # only its existence is asked for
 
 
@@ -38,14 +43,23 @@ def fault() -> str:
 
 
 def watch(duration_s: float) -> str:
-    """Ask until something is wrong or the time is over; only once if it is the first time."""
-    deadline = time.monotonic() + duration_s if MARK.exists() else 0.0
-    while not (found := fault()) and time.monotonic() < deadline:
-        time.sleep(PAUSE_S)
-    if not found:
-        with contextlib.suppress(OSError):  # then every time is the first
-            MARK.touch()
-    return found
+    """Ask until the service changes between ill and healthy, or the time is over."""
+    deadline = time.monotonic() + duration_s
+    if not MARK.exists():
+        while (found := fault()) and time.monotonic() < deadline:
+            time.sleep(PAUSE_ILL_S)
+        if not found:
+            with contextlib.suppress(OSError):  # then every time is the first
+                MARK.touch()
+        return found
+    left = PATIENCE
+    while left and time.monotonic() < deadline:
+        found = fault()
+        left = left - 1 if found else PATIENCE
+        time.sleep(PAUSE_S if left else 0)
+    if not left:
+        MARK.unlink(missing_ok=True)
+    return "" if left else found
 
 
 if __name__ == "__main__":

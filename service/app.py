@@ -9,8 +9,13 @@ from aiohttp import WSCloseCode, web
 
 from aioenv import Contract, State
 from aioenv.service.access import guard
-from aioenv.service.http import HttpDoors, errors_as_json, read_wait
+from aioenv.service.attached import AttachedDoor
+from aioenv.service.http import HttpDoors, count_bytes, errors_as_json, read_wait
 from aioenv.service.kept import KeptSessions
+from aioenv.service.logs import identify, send_request_id
+from aioenv.service.mcp import McpServer
+from aioenv.service.mcp_http import McpDoor
+from aioenv.service.mcp_socket import McpSocketDoor
 from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
@@ -21,6 +26,8 @@ __all__ = ["SERVICE", "USAGE", "create_app"]
 SERVICE = web.AppKey("aioenv.service", Service)
 USAGE = web.AppKey("aioenv.usage", Usage)
 _DOORS = web.AppKey("aioenv.doors", set[SocketDoor])
+_KEPT = web.AppKey("aioenv.kept", KeptSessions)
+_MCP = web.AppKey("aioenv.mcp", McpServer)
 
 
 def create_app(
@@ -67,27 +74,56 @@ def create_app(
     usage = Usage(service)
 
     app = web.Application(
-        middlewares=[guard(service), count_usage(usage), errors_as_json],
+        middlewares=[
+            identify,
+            guard(service),
+            count_usage(usage),
+            errors_as_json(service),
+        ],
         client_max_size=0,  # the doors know the limit, which may be configured later
     )
     app[SERVICE] = service
     app[USAGE] = usage
     app[_DOORS] = set()
+    app[_KEPT] = kept = KeptSessions(service)
+    app[_MCP] = mcp = McpServer(service, kept)
     app.add_routes(
-        [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]
+        [
+            *HttpDoors(service, kept).routes(),
+            *McpDoor(service, kept, mcp).routes(),
+            web.get("/ws", _open_door),
+            web.get("/mcp", _open_mcp_door, allow_head=False),
+        ]
     )
+    app.on_response_prepare.extend([send_request_id, count_bytes(service)])
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app
 
 
 async def _open_door(request: web.Request) -> web.StreamResponse:
-    """``GET /ws``: one connection, one session."""
+    """``GET /ws``: one connection, one session; with ``?session_id=`` one that is kept."""
+    service, mcp = request.app[SERVICE], request.app[_MCP]
+    session_id = request.query.get("session_id")
+    if session_id:
+        kept = request.app[_KEPT]
+        return await _serve(AttachedDoor(service, request, mcp, kept, session_id), request)
+    return await _serve(SocketDoor(service, request, mcp), request)
+
+
+async def _open_mcp_door(request: web.Request) -> web.StreamResponse:
+    """``GET /mcp``: a WebSocket; a stream of the service's own messages there is not."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise web.HTTPMethodNotAllowed("GET", ["POST", "DELETE"])
+    return await _serve(McpSocketDoor(request.app[SERVICE], request, request.app[_MCP]), request)
+
+
+async def _serve(door: SocketDoor, request: web.Request) -> web.StreamResponse:
     service, doors = request.app[SERVICE], request.app[_DOORS]
     wait_s = read_wait(request)
     if service.is_draining:
+        service.refuse("draining")
         raise web.HTTPServiceUnavailable(text="the service is stopping")
-    door = SocketDoor(service, request)
     doors.add(door)
     try:
         return await door.serve(wait_s)

@@ -5,6 +5,8 @@ thrown away afterwards, as OpenEnv's services do. ``POST /sessions`` opens one t
 the header ``X-Session-ID`` has the same three doors use it.
 """
 
+import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +30,15 @@ from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["SESSION_HEADER", "HttpDoors", "error_response", "read_wait"]
+__all__ = [
+    "SESSION_HEADER",
+    "HttpDoors",
+    "count_bytes",
+    "error_response",
+    "errors_as_json",
+    "read_body",
+    "read_wait",
+]
 
 SESSION_HEADER = "X-Session-ID"
 
@@ -46,6 +56,7 @@ class HttpDoors:
     def __init__(self, service: Service, kept: KeptSessions) -> None:
         self._service = service
         self._kept = kept
+        self._metrics: Any = None
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of every door."""
@@ -54,6 +65,8 @@ class HttpDoors:
             web.get("/metadata", self.metadata),
             web.get("/schema", self.schema),
             web.get("/list_environments", self.list_environments),
+            web.get("/capacity", self.capacity),
+            web.get("/metrics", self.metrics),
             web.post("/sessions", self.open_session),
             web.delete("/sessions/{session_id}", self.close_session),
             web.get("/state", self.state),
@@ -81,13 +94,29 @@ class HttpDoors:
         """``GET /list_environments``: the one environment's name."""
         return _json([self._service.name])
 
+    async def capacity(self, request: web.Request) -> web.Response:
+        """``GET /capacity``: how many sessions there are, wait to begin, and may be."""
+        figures = self._service.pool.statistics()
+        return _json(
+            {"active": figures.active, "waiting": figures.waiting, "limit": figures.limit},
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """``GET /metrics``: every figure of the service, for Prometheus."""
+        if self._metrics is None:
+            self._metrics = await asyncio.to_thread(_make_metrics, self._service)
+        body, content_type = self._metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
     # Sessions
 
     async def open_session(self, request: web.Request) -> web.Response:
         """``POST /sessions``: open a session that lasts; ``?wait_s=`` queues for it."""
         session_id = await self._kept.open(wait_s=read_wait(request))
         if request.transport is None or request.transport.is_closing():
-            await self._kept.close(session_id)  # nobody is left who could learn its id
+            # Nobody is left who could learn its id.
+            await self._kept.close(session_id, "the client is gone")
         body = {
             "session_id": session_id,
             "idle_timeout_s": self._service.settings.http_idle_timeout_s,
@@ -97,7 +126,7 @@ class HttpDoors:
     async def close_session(self, request: web.Request) -> web.Response:
         """``DELETE /sessions/{id}``: end a session."""
         session_id = request.match_info["session_id"]
-        await self._kept.close(session_id)
+        await self._kept.close(session_id, "the client closed")
         return web.Response(status=204)
 
     # Episodes
@@ -114,7 +143,8 @@ class HttpDoors:
         _check_step(body)
         async with self._session(request) as session:
             timeout_s = min(body.get("timeout_s") or 0, _LONGEST_S)
-            observation = await session.step(body["action"], timeout_s=timeout_s)
+            action = self._service.contract.read_action(body["action"])
+            observation = await session.step(action, timeout_s=timeout_s)
             return self._observed(observation)
 
     async def state(self, request: web.Request) -> web.Response:
@@ -125,13 +155,8 @@ class HttpDoors:
     # Private methods
 
     async def _read_object(self, request: web.Request) -> dict[str, Any]:
-        """Read a request's body, as far as the limit of a message goes."""
-        limit, body = self._service.settings.max_message_size_bytes, bytearray()
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=len(body))
-        return _parse_object(bytes(body))
+        limit_bytes = self._service.settings.max_message_size_bytes
+        return _parse_object(await read_body(request, limit_bytes))
 
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
@@ -141,11 +166,13 @@ class HttpDoors:
             async with self._kept.use(session_id) as session:
                 yield session
             return
-        session = await self._service.open_session(wait_s=read_wait(request))
+        quietly = logging.DEBUG  # the log of requests tells all of it
+        session = await self._service.open_session(wait_s=read_wait(request), log_level=quietly)
         try:
             yield session
         finally:
-            await self._service.close_session(session)
+            why = "its only request is answered"
+            await self._service.close_session(session, why, log_level=quietly)
 
     def _observed(self, observation: Observation) -> web.Response:
         data = self._service.contract.observation_data(observation)
@@ -157,20 +184,38 @@ class BadQuery(InvalidRequest):
     """A parameter in a request's address does not fit."""
 
 
-@web.middleware
-async def errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Answer every error that a door raises with its status and a JSON body."""
-    try:
-        return await handler(request)  # type: ignore[no-any-return]
-    except UnknownSession as error:
-        body = {"detail": f"{error}; POST /sessions opens one", "code": "SESSION_NOT_FOUND"}
-        return _json(body, status=404)
-    except BadQuery as error:
-        return error_response(error, "query")
-    except AioEnvError as error:
-        return error_response(error)
-    except ConnectionError:  # the client broke off in the middle of the handshake
-        return web.Response(status=400)  # which nobody will read
+def errors_as_json(service: Service) -> Any:
+    """Make the middleware that answers every error of a door with its status and a JSON body."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            return await handler(request)  # type: ignore[no-any-return]
+        except UnknownSession as error:
+            service.counts.error("SESSION_NOT_FOUND")
+            body = {"detail": f"{error}; POST /sessions opens one", "code": "SESSION_NOT_FOUND"}
+            return _json(body, status=404)
+        except AioEnvError as error:
+            service.counts.error(error_reply(error).code)
+            return error_response(error, "query" if isinstance(error, BadQuery) else "body")
+        except ConnectionError:  # the client broke off in the middle of the handshake
+            return web.Response(status=400)  # which nobody will read
+
+    return answer
+
+
+def count_bytes(service: Service) -> Any:
+    """Make the signal that counts the bytes of bodies when a response is about to be sent.
+
+    A middleware would stay suspended as long as a WebSocket lives, and take memory.
+    """
+
+    async def count(request: web.Request, response: web.StreamResponse) -> None:
+        service.counts.received_bytes += request.content.total_bytes
+        if isinstance(response, web.Response) and request.method != "HEAD":
+            service.counts.sent_bytes += response.content_length or 0
+
+    return count
 
 
 def error_response(error: AioEnvError, place: str = "body") -> web.Response:
@@ -200,6 +245,20 @@ def error_response(error: AioEnvError, place: str = "body") -> web.Response:
     if isinstance(error, EnvironmentFailed) and error.code == "EXECUTION_TIMEOUT":
         return _json(body, status=504)
     return _json(body, status=500)
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """Read a request's body, as far as the limit of a message goes.
+
+    Raises:
+        web.HTTPRequestEntityTooLarge: it is longer.
+    """
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise web.HTTPRequestEntityTooLarge(max_size=limit_bytes, actual_size=len(body))
+    return bytes(body)
 
 
 def read_wait(request: web.Request) -> float:
@@ -254,6 +313,13 @@ def _check_step(body: dict[str, Any]) -> None:
             "this is not a valid step",
             errors=[{**error, "input": body.get(error["loc"][0])} for error in errors],
         )
+
+
+def _make_metrics(service: Service) -> Any:
+    # It imports what is needed for nothing else, and takes its time: hence here, in a thread.
+    from aioenv.service.metrics import Metrics
+
+    return Metrics(service)
 
 
 def _written(data: dict[str, Any]) -> web.Response:

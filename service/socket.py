@@ -11,25 +11,31 @@ import contextvars
 import enum
 import logging
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 import attrs
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest
+from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observation
 from aioenv.messages import error_reply, read_request
-from aioenv.service.eager import Suspended, finish
+from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
+from aioenv.service.kept import AttachedSession, UnknownSession
+from aioenv.service.logs import SESSION_ID
+from aioenv.service.mcp import McpServer
+from aioenv.service.seats import OwnSeat
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["SocketDoor"]
+__all__ = ["BINARY", "SocketDoor"]
 
 log = logging.getLogger(__name__)
 
 # How many frames to keep for a busy session. A client that sends more is made to wait.
 _FRAMES_AHEAD = 16
 
-_BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
+BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
 
 
 class _Phase(enum.Enum):
@@ -45,6 +51,7 @@ class SocketDoor:
     Args:
         service: whose sessions to open.
         request: the handshake.
+        mcp: who answers ``mcp`` messages.
     """
 
     __slots__ = (
@@ -55,9 +62,11 @@ class SocketDoor:
         "_heard_at",
         "_inbox",
         "_is_gone",
+        "_is_heard",
         "_is_over",
         "_is_paused",
         "_loop",
+        "_mcp",
         "_phase",
         "_pinged_at",
         "_request",
@@ -70,13 +79,15 @@ class SocketDoor:
         "peer",
     )
 
-    def __init__(self, service: Service, request: web.Request) -> None:
+    def __init__(self, service: Service, request: web.Request, mcp: McpServer) -> None:
         settings = service.settings
         self.peer = request.remote
         self._service = service
         self._request = request
+        self._mcp = mcp
         self._socket = FrameSocket(
             self,
+            service.counts,
             max_message_size_bytes=settings.max_message_size_bytes,
             close_timeout_s=settings.close_timeout_s,
         )
@@ -91,6 +102,7 @@ class SocketDoor:
         self._is_over = False
         self._is_gone = False
         self._is_paused = False
+        self._is_heard = False  # by a request since the last beat, which knows the time
         self._heard_at = self._requested_at = self._loop.time()
         self._pinged_at = 0.0
         self._beats_unanswered = 0
@@ -109,6 +121,8 @@ class SocketDoor:
         await self._socket.prepare(self._request)
         self._task = self._loop.create_task(self._live(wait_s), context=self._context)
         await self._task
+        if self._session is not None:
+            SESSION_ID.set(self._session.id)  # for the log of requests, in the handler's context
         return self._socket
 
     def leave(self, code: int, reason: str) -> "asyncio.Task[None] | None":
@@ -123,6 +137,9 @@ class SocketDoor:
     def beat(self, now: float) -> None:
         """Ping a silent client, drop one that stays silent, end a session nobody uses."""
         settings = self._service.settings
+        if self._is_heard:
+            self._is_heard = False
+            self._heard_at = self._requested_at = now
         if self._is_paused:
             # The client has sent so far ahead that its pongs are stuck behind its requests. Its
             # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
@@ -134,7 +151,7 @@ class SocketDoor:
             # read. By the second beat it has been.
             self._beats_unanswered += 1
             if now - self._pinged_at >= settings.heartbeat_s and self._beats_unanswered > 1:
-                log.info("%r did not answer a ping for %g s", self, settings.heartbeat_s)
+                self._end(WSCloseCode.OK, f"no ping was answered for {settings.heartbeat_s:g} s")
                 self._drop()
         elif now - self._heard_at >= settings.heartbeat_s:
             self._ping(now)
@@ -146,31 +163,24 @@ class SocketDoor:
 
     def on_text(self, text: bytes) -> None:
         """Answer a frame at once, or keep it until its turn comes."""
-        self._heard_at = self._loop.time()
+        self._is_heard = True
         if self._phase is not _Phase.IDLE:
             self._keep(text)
             return
-        # The request belongs to the connection's task and its context, whether it suspends or not:
+        # A request belongs to the connection's task and its context, whether it suspends or not:
         # time-outs, task groups and context variables of the environment see no difference.
         loop, task = self._loop, self._task
         assert task is not None
-        call = self._respond(text)
         asyncio._enter_task(loop, task)  # documented for those who drive coroutines themselves
         try:
-            waits_for = self._context.run(call.send, None)
-        except StopIteration:
-            return
-        except BaseException as error:
-            self._hand_over(error)
-        else:
-            self._hand_over(Suspended(call, waits_for))
+            self._context.run(self._begin, text)
         finally:
             asyncio._leave_task(loop, task)
 
     def on_other(self, kind: WSMsgType, data: bytes) -> None:
         """Answer a ping, note a pong, and refuse what is not text."""
         if kind is WSMsgType.BINARY:
-            self.on_text(_BINARY)
+            self.on_text(BINARY)
             return
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING and self._write_control(WSMsgType.PONG, data):
@@ -182,8 +192,10 @@ class SocketDoor:
         """Cancel the request that is under way: nobody is left to hear of it."""
         if isinstance(error, WebSocketError):
             self._end(error.code, str(error))
-        else:
+        elif error is None:
             self._end(*self._farewell)
+        else:
+            self._end(WSCloseCode.OK, "the client is gone")
 
     # The connection's task
 
@@ -208,10 +220,10 @@ class SocketDoor:
     async def _play(self, wait_s: float) -> None:
         """Open a session, or tell the client why there is none; converse; close it."""
         try:
-            session = await self._service.open_session(wait_s=wait_s)
+            session = await self._open(wait_s)
         except AioEnvError as error:
             self._farewell = (_close_code(error), error_reply(error).code)
-            self._socket.write_frame(WSMsgType.TEXT, _refusal(error))
+            self._socket.write_frame(WSMsgType.TEXT, self._refusal(error))
             return
         self._session = session
         self._requested_at = self._loop.time()  # the wait in the queue was no idleness
@@ -219,7 +231,13 @@ class SocketDoor:
             await self._converse()
         finally:
             self._phase = _Phase.CLOSING
-            await self._service.close_session(session)
+            await self._release(session)
+
+    async def _open(self, wait_s: float) -> Session:
+        return await self._service.open_session(wait_s=wait_s)
+
+    async def _release(self, session: Session) -> None:
+        await self._service.close_session(session, self._why())
 
     async def _converse(self) -> None:
         """Answer what was kept, then wait for what does not finish where it arrives."""
@@ -252,35 +270,101 @@ class SocketDoor:
 
     async def _respond(self, frame: bytes) -> None:
         """Carry out one request and send its reply."""
-        self._requested_at = self._heard_at
         contract, session = self._service.contract, self._session
         assert session is not None
         try:
-            if frame is _BINARY:
+            if frame is BINARY:
                 raise InvalidRequest("binary frames are not understood; send JSON as text")
             kind, data = read_request(frame)
             if kind == "step":
-                outcome = session.start_step(data)
+                outcome = session.start_step(contract.read_action(data))
             elif kind == "reset":
                 outcome = session.start_reset(data)
             elif kind == "state":
+                reply = contract.write_state(await session.state())
+                outcome = None
+            elif kind == "mcp":
+                reply = await self._mcp.answer_frame(data, OwnSeat(session))
                 outcome = None
             else:
                 self._end(WSCloseCode.OK, "")
                 return
+        except AioEnvError as error:
+            reply, outcome = self._refusal(error), None
+        if outcome is None:
+            await self._send(reply)
+        else:
+            await self._answer(outcome)
+
+    async def _answer(self, outcome: Observation | Suspended[Observation]) -> None:
+        """Send what a reset or a step comes to."""
+        try:
             if outcome.__class__ is Suspended:
                 outcome = await finish(outcome)
                 self._requested_at = self._loop.time()  # idleness begins with the answer
-            if outcome is None:
-                reply = contract.write_state(await session.state())
-            else:
-                reply = contract.write_observation(outcome)
+            reply = self._service.contract.write_observation(outcome)
         except AioEnvError as error:
-            reply = _refusal(error)
+            reply = self._refusal(error)
+        await self._send(reply)
+
+    async def _send(self, reply: bytes) -> None:
         if self._socket.write_frame(WSMsgType.TEXT, reply):
             await self._socket.drain()
 
     # Private methods
+
+    def _begin(self, text: bytes) -> None:
+        """Begin to answer a frame; the connection's task goes on with what suspends."""
+        action = self._service.contract.recognise_step(text)
+        try:
+            rest = start(self._respond(text)) if action is None else self._step(action)
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            if rest is not None:
+                self._hand_over(rest)
+
+    def _begin_call(self, call: Coroutine[Any, Any, None]) -> None:
+        """Begin what answers a frame, where no frame is a plain step."""
+        try:
+            rest = start(call)
+        except BaseException as error:
+            self._hand_over(error)
+        else:
+            if rest is not None:
+                self._hand_over(rest)
+
+    def _step(self, action: Any) -> Suspended[None] | None:
+        """Take an action and answer it, all at once where nothing suspends.
+
+        Returns:
+            What is left to do.
+        """
+        assert self._session is not None
+        try:
+            outcome = self._session.start_step(action)
+            if outcome.__class__ is Suspended:
+                return start(self._answer(outcome))
+            reply = self._service.contract.write_observation(outcome)
+        except AioEnvError as error:
+            reply = self._refusal(error)
+        if self._socket.write_frame(WSMsgType.TEXT, reply):
+            return start(self._socket.drain())
+        return None
+
+    def _refusal(self, error: AioEnvError) -> bytes:
+        """Return the reply that tells of an error, and count it."""
+        reply = error_reply(error)
+        self._service.counts.error(reply.code)
+        try:
+            return reply.to_bytes()
+        except ValueError:  # what it quotes of the request can be read, but is too deep to write
+            errors = [{**fault, "input": None} for fault in reply.errors]
+            return attrs.evolve(reply, errors=errors).to_bytes()
+
+    def _why(self) -> str:
+        """Tell the log why the session ends."""
+        return self._farewell[1] or ("the client closed" if self._is_over else "the service failed")
 
     def _hand_over(self, outcome: Suspended[None] | BaseException) -> None:
         """Have the connection's task go on with what did not finish where it arrived."""
@@ -364,14 +448,7 @@ def _close_code(error: AioEnvError) -> int:
             return WSCloseCode.TRY_AGAIN_LATER
         case Closed():
             return WSCloseCode.GOING_AWAY
+        case UnknownSession() | AttachedSession():
+            return WSCloseCode.POLICY_VIOLATION
         case _:
             return WSCloseCode.INTERNAL_ERROR
-
-
-def _refusal(error: AioEnvError) -> bytes:
-    reply = error_reply(error)
-    try:
-        return reply.to_bytes()
-    except ValueError:  # what it quotes of the request can be read, but is too deep to be written
-        errors = [{**fault, "input": None} for fault in reply.errors]
-        return attrs.evolve(reply, errors=errors).to_bytes()

@@ -46,7 +46,13 @@ async def eventually(condition: Callable[[], object], what: str = "") -> None:
 class LoopErrors(logging.Handler):
     """Keeps what loops, servers and doors of this process report because nobody handled it."""
 
-    LOGGERS = ("asyncio", "aiohttp.server", "aioenv.pulse", "aioenv.service.socket")
+    LOGGERS = (
+        "asyncio",
+        "aiohttp.server",
+        "aioenv.pulse",
+        "aioenv.service.mcp",
+        "aioenv.service.socket",
+    )
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -133,7 +139,7 @@ async def serve(census: Census) -> AsyncIterator[Serve]:
             app = create_app(
                 environment, action, observation, state=state, settings=Settings(**settings)
             )
-            server = Server(app, "127.0.0.1", 0)
+            server = Server(app, "127.0.0.1", 0, access_log=True)
             url = await server.start()
             stack.push_async_callback(_stop, server, app[SERVICE])
             return Served(url, app, app[SERVICE], server)

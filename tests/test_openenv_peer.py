@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from attrs import frozen
 
@@ -258,6 +259,101 @@ def test_its_client_cancels_a_step(player: Player, host: Host) -> None:
     assert_ready(saw["reset"])
     assert_echo(saw["step"], "read", host.reward(4))
     assert saw["state"] == {"episode_id": "ep-next", "step_count": 1}
+
+
+# The Model Context Protocol
+
+
+def test_its_mcp_client_shares_a_session_with_its_websocket(player: Player, host: Host) -> None:
+    """OpenEnv's MCP client opens a session through /mcp, plays in it by WebSocket, closes it."""
+    saw = player.play(host, "mcp_session")
+    assert "ready" in saw["observation"]["echoed_message"]
+    assert saw["state"] == {"episode_id": "ep-mcp", "step_count": 0}
+
+
+def test_its_mcp_client_plays_with_our_tools(player: Player, aioenv_service: Host) -> None:
+    """OpenEnv's MCP client lists and calls the tools, in the session of its WebSocket.
+
+    Its own server has no tools for an environment that does not bring any, such as Echo.
+    """
+    saw = player.play(aioenv_service, "mcp_tools")
+    assert saw["tools"] == ["reset", "step", "state"]
+    assert saw["call"]["echoed_message"] == "Hi"
+    assert saw["call"]["reward"] == pytest.approx(0.2)
+    assert saw["state"] == {"episode_id": "ep-mcp", "step_count": 1}
+    assert saw["error"]["class"] == "RuntimeError"
+    assert "$.message: this field is required" in saw["error"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("{}", -32600),
+        ("{bad", -32700),
+        ("", -32700),
+        ('{"jsonrpc":"2.0","id":"a","method":"nope"}', -32601),
+        ('{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{}}', -32602),
+        ('{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"session_id":"x"}}', -32602),
+        ('{"jsonrpc":"2.0","id":"a","method":"openenv/session/close"}', -32602),
+        (
+            '{"jsonrpc":"2.0","id":"a","method":"openenv/session/close",'
+            '"params":{"session_id":"x"}}',
+            -32602,
+        ),
+    ],
+)
+async def test_a_refused_call_has_its_code(host: Host, body: str, code: int) -> None:
+    """What cannot be answered at /mcp is a JSON-RPC error with OpenEnv's code and status."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{host.url}/mcp", data=body) as response,
+    ):
+        assert response.status == 200
+        reply = await response.json()
+    assert reply["jsonrpc"] == "2.0"
+    assert reply["error"]["code"] == code
+    assert reply["id"] == ("a" if '"a"' in body else None)
+
+
+async def test_a_session_that_is_attached_closes_when_it_is_detached(host: Host) -> None:
+    """Sessions are created, attached and closed with the same replies as OpenEnv's."""
+    async with aiohttp.ClientSession() as http:
+
+        async def rpc(method: str, **params: str) -> Any:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            async with http.post(f"{host.url}/mcp", json=body) as response:
+                return await response.json()
+
+        session_id = (await rpc("openenv/session/create"))["result"]["session_id"]
+        async with http.ws_connect(f"{host.url}/ws?session_id={session_id}") as socket:
+            await socket.send_str('{"type":"reset","data":{"episode_id":"ep-1"}}')
+            assert (await socket.receive_json())["type"] == "observation"
+            own = {"jsonrpc": "2.0", "id": 2, "method": "openenv/session/create"}
+            await socket.send_json({"type": "mcp", "data": own})
+            reply = await socket.receive_json()
+            assert reply["data"]["result"] == {"session_id": session_id}
+            closing = (await rpc("openenv/session/close", session_id=session_id))["result"]
+            assert closing == {"session_id": session_id, "closed": False, "closing": True}
+        while "error" not in (ended := await rpc("openenv/session/close", session_id=session_id)):
+            assert ended["result"]["closing"]  # the end of the connection is on its way
+        assert ended["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [("{}", -32600), ("{bad", -32700), ('{"jsonrpc":"2.0","id":1,"method":"nope"}', -32601)],
+)
+async def test_a_websocket_at_mcp_answers_like_openenvs(
+    host: Host, message: str, code: int
+) -> None:
+    """A frame that cannot be answered is a JSON-RPC error, and the connection goes on."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{host.url}/mcp") as socket:
+        for _ in range(2):
+            await socket.send_str(message)
+            assert (await socket.receive_json())["error"]["code"] == code
+        create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
+        await socket.send_json(create)
+        assert (await socket.receive_json())["result"]["session_id"]
 
 
 # Our clients on OpenEnv's server

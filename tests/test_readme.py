@@ -31,12 +31,17 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-PYTHON_BLOCKS = _blocks("python")
+def _needs_docker(block: str) -> bool:
+    return "docker " in block or IMAGE_IN_TEXT in block
+
+
+PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
+LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
 DEPLOY_BLOCKS = [block for block in _blocks("bash") if "openenv push" in block]
 SHELL_BLOCKS = [
-    block for block in _blocks("bash") if "docker " not in block and block not in DEPLOY_BLOCKS
+    block for block in _blocks("bash") if not _needs_docker(block) and block not in DEPLOY_BLOCKS
 ]
-DOCKER_BLOCKS = [block for block in _blocks("bash") if "docker " in block]
+DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +63,19 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
 def test_python_block_runs(block: str, echo_url: str, tmp_path: Path) -> None:
     """A Python block runs as it stands, but for the server's address, and prints something."""
+    _check_python(block.replace(ADDRESS_IN_TEXT, echo_url), tmp_path)
+
+
+@pytest.mark.timeout(TIMEOUT_S * 2, func_only=True)
+@pytest.mark.parametrize("block", LAUNCHING_BLOCKS, ids=range(len(LAUNCHING_BLOCKS)))
+def test_launching_block_runs(block: str, echo_image: str, tmp_path: Path) -> None:
+    """So does one that launches containers, but for the image's name."""
+    _check_python(block.replace(IMAGE_IN_TEXT, echo_image), tmp_path)
+
+
+def _check_python(block: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
-    script.write_text(block.replace(ADDRESS_IN_TEXT, echo_url), "utf-8")
+    script.write_text(block, "utf-8")
     outcome = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         capture_output=True,
@@ -189,6 +205,24 @@ def test_echo_tables_tell_the_models() -> None:
         assert table is not None, model
         named = set(re.findall(r"^\| `(\w+)` \|", table.group(), re.MULTILINE)) - {model.__name__}
         assert named == {field.name for field in fields(model)}
+
+
+def test_metrics_table_names_every_metric() -> None:
+    """The README's table of metrics has the names and types that a service exposes."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from aioenv.service import SERVICE
+    from aioenv.service.metrics import Metrics
+    from echo_env.app import app
+
+    text, _ = Metrics(app[SERVICE]).render("")
+    families = list(text_string_to_metric_families(text.decode()))
+    exposed = {
+        (family.name + ("_total" if family.type == "counter" else ""), family.type)
+        for family in families
+        if family.name.startswith("aioenv_")
+    }
+    assert set(re.findall(r"^\| `(aioenv_\w+)` \| (\w+) \|", README, re.MULTILINE)) == exposed
 
 
 def _between(name: str) -> str:

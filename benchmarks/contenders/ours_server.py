@@ -11,7 +11,8 @@ __all__ = ["main"]
 def main() -> None:
     """Serve on a free port of 127.0.0.1 until terminated."""
     follow_driver()
-    settings = Settings(port=0, max_concurrent_envs=4096, shutdown_grace_s=0.0)
+    # Like the others it logs nothing of connections.
+    settings = Settings(port=0, max_concurrent_envs=4096, shutdown_grace_s=0.0, log_level="warning")
     app = create_app(EchoEnvironment, EchoAction, EchoObservation, settings=settings)
     serve(app)
 

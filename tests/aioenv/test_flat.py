@@ -1,5 +1,6 @@
 """Flat models: the short cut gives what the converter gives, or leaves it to the converter."""
 
+import json
 from typing import Annotated, Any
 
 import attrs
@@ -7,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioenv import InvalidRequest, Observation, State, make_converter, make_reader
-from aioenv.flat import make_flat_reader
+from aioenv import (
+    AioEnvError,
+    Contract,
+    InvalidRequest,
+    Observation,
+    State,
+    make_converter,
+    make_reader,
+)
+from aioenv.flat import make_flat_reader, make_result_reader, make_step_reader
+from aioenv.messages import read_reply, read_request
 
 FIELDS = st.one_of(
     st.none(),
@@ -37,6 +47,22 @@ class Single:
     """A model of one plain field."""
 
     text: str
+
+
+@attrs.define
+class Free:
+    """A model of fields that may hold anything of their kind."""
+
+    number: int | float
+    items: list[Any]
+    anything: dict[str, Any]
+
+
+@attrs.define
+class Nested:
+    """A model that is not flat."""
+
+    singles: list[Single]
 
 
 LEFT: Any = object()  # what stands for "this is for the converter"
@@ -106,3 +132,124 @@ def test_state_takes_no_short_cut() -> None:
     """A field of the wire that is called `extra` is one more undeclared field of a state."""
     value = {"episode_id": None, "step_count": 0, "extra": {"a": 1}}
     assert make_reader(State)(value).extra == {"extra": {"a": 1}}
+
+
+# Whole frames
+
+BIG = [2**63, 2**64 - 1, 2**64, 2**70, -(2**63), -(2**63) - 1, -(2**70), 10**400]
+NUMBERS = st.sampled_from(BIG) | st.integers(-3, 3) | st.floats(allow_nan=False)
+VALUES = st.recursive(
+    NUMBERS | st.none() | st.booleans() | st.text(max_size=2),
+    lambda values: (
+        st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=1), values, max_size=2)
+    ),
+    max_leaves=4,
+)
+OBJECTS = st.dictionaries(st.text(max_size=2), VALUES, max_size=2)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_step_frame_agrees(data: st.DataObject) -> None:
+    """A step's frame is read as the messages and the converter read it, or left to them."""
+    cls = data.draw(st.sampled_from([Free, Single]))
+    fields = {"number": NUMBERS, "items": st.lists(VALUES, max_size=2), "anything": OBJECTS}
+    value = data.draw(
+        st.fixed_dictionaries({"text": st.text()} if cls is Single else fields) | OBJECTS | VALUES
+    )
+    kind = data.draw(st.sampled_from(["step", "step", "reset", None]))
+    frame = json.dumps({"type": kind, "data": value, **data.draw(st.just({}) | OBJECTS)}).encode()
+    short = make_step_reader(cls)(frame)
+    if short is not None:
+        long = Contract(cls, Flat).read_action(read_request(frame)[1])
+        assert repr(short) == repr(long)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_result_frame_agrees(data: st.DataObject) -> None:
+    """A reply's frame is read as the messages and the converter read it, or left to them."""
+    own = {"text": st.text(), "number": NUMBERS | st.none(), "anything": OBJECTS}
+    observation = data.draw(
+        st.fixed_dictionaries(
+            {**own, "count": st.integers(-1, 3)}, optional={"metadata": OBJECTS, "done": VALUES}
+        )
+        | OBJECTS
+    )
+    beside = {"reward": NUMBERS | st.none(), "done": st.booleans() | VALUES, "metadata": VALUES}
+    payload = data.draw(st.fixed_dictionaries({}, optional=beside)) | {"observation": observation}
+    kind = data.draw(st.sampled_from(["observation", "observation", "state"]))
+    frame = json.dumps({"type": kind, "data": payload}).encode()
+    short = make_result_reader(Flat)(frame)
+    if short is not None:
+        long = Contract(Single, Flat).read_result(read_reply(frame, "observation"))
+        assert repr(short) == repr(long)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.builds(
+        Flat,
+        st.text(),
+        st.none() | st.floats(),
+        OBJECTS,
+        st.integers(0),
+        done=st.booleans(),
+        reward=st.none() | st.floats(),
+        metadata=OBJECTS,
+    )
+)
+def test_frames_are_written_alike(observation: Flat) -> None:
+    """A frame that is written as a whole is what the writer of any class makes of it."""
+    contract = Contract(Single, Flat)
+    try:
+        expected: object = contract._write_result(observation)
+    except AioEnvError as error:
+        expected = str(error)
+    try:
+        written: object = contract.write_observation(observation)
+    except AioEnvError as error:
+        written = str(error)
+    assert written == expected
+
+
+@given(st.text(), st.none() | st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 9))
+def test_frames_take_the_short_cut(text: str, number: float | None, count: int) -> None:
+    """The frames of flat models are recognised, as they are written."""
+    contract = Contract(Single, Flat)
+    assert contract.recognise_step(contract.write_step(Single(text))) == Single(text)
+    metadata = {"count": count, "number": number, "items": [text]}
+    observation = Flat(text, number, {}, count, reward=number, metadata=metadata)
+    result = contract.recognise_result(contract.write_observation(observation))
+    assert result is not None
+    assert result.observation == observation
+    assert (result.reward, result.done, result.metadata) == (number, False, metadata)
+
+
+@pytest.mark.parametrize("value", BIG, ids=[f"{value.bit_length()}-{value > 0}" for value in BIG])
+def test_no_integer_is_rounded(value: int) -> None:
+    """Free-form fields keep integers of any size, at any depth."""
+    contract = Contract(Free, Flat)
+    for free in ({"a": value}, {"a": {"b": [value]}}):
+        frame = json.dumps({"type": "step", "data": {"number": 1, "items": [], "anything": free}})
+        read = contract.recognise_step(frame.encode())
+        assert read is None or read.anything == free
+
+
+def test_what_is_not_flat_has_no_frame_of_its_own() -> None:
+    """Frames of models that are not flat are left to the messages and the converter."""
+    contract = Contract(Nested, Flat)
+    frame = contract.write_step(Nested([Single("a")]))
+    assert json.loads(frame) == {"type": "step", "data": {"singles": [{"text": "a"}]}}
+    assert contract.recognise_step(frame) is None
+
+
+def test_subclasses_are_written_whole() -> None:
+    """An instance of a subclass is not taken for one of its base."""
+
+    @attrs.define
+    class More(Flat):
+        more: int = 0
+
+    written = json.loads(Contract(Single, Flat).write_observation(More("a", None, {})))
+    assert written["data"]["observation"]["text"] == "a"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT", "build_options", "docker", "docker_daemon", "echo_image"]
+__all__ = ["ROOT", "build_options", "docker", "docker_daemon", "echo_image", "own_size_bytes"]
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD_TIMEOUT_S = 900.0
@@ -45,6 +45,18 @@ def build_options() -> list[str]:
     """Return what `docker build` is told here besides, as the environment says."""
     base = os.environ.get("AIOENV_TEST_BASE_IMAGE")
     return ["--network", "host", "--build-arg", f"BASE_IMAGE={base}"] if base else []
+
+
+def own_size_bytes(image: str) -> int:
+    """Return what an image of the Dockerfile weighs over its base."""
+    template = "{{.Size}} {{.CreatedBy}}"
+    layers = docker("history", "--no-trunc", "--human=false", "--format", template, image)
+    sizes = []
+    for layer in layers.splitlines():
+        sizes.append(int(layer.split()[0]))
+        if "getent passwd" in layer:  # the first that is not its base's
+            return sum(sizes)
+    raise RuntimeError(f"{image} was not built from this Dockerfile:\n{layers}")
 
 
 @pytest.fixture(scope="session")

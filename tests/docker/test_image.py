@@ -11,14 +11,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiodocker import Docker
 from aiohttp import WSMsgType
 
 from aioenv import CapacityReached
 from echo_env import EchoAction, EchoEnv
 from tests.conftest import DEADLINE_S
 from tests.docker.conftest import Run, Running
-from tests.docker.images import ROOT, docker
+from tests.docker.images import ROOT, docker, own_size_bytes
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -101,10 +100,20 @@ async def test_docker_finds_it_unhealthy(run_image: Run) -> None:
     assert re.search(r"0\.0\.0\.0, port 8000: .*refused", printed), printed
 
 
+async def test_health_check_awaits_the_start(run_image: Run) -> None:
+    """While the service starts the check asks on, and tells as soon as it is healthy."""
+    go = "until [ -e /dev/shm/go ]; do sleep 0.05; done; exec aioenv serve echo_env.app:app"
+    echo = await run_image(command=["sh", "-c", go], health_check=False)
+    assert (await echo.execute(*HEALTH_CHECK, "--watch", "0"))[0] == 1
+    watching = asyncio.create_task(echo.execute(*HEALTH_CHECK, "--watch", "600"))
+    await echo.execute("touch", "/dev/shm/go")
+    assert await watching == (0, "")
+
+
 async def test_health_check_watches(run_image: Run) -> None:
     """Once the service was healthy, the check goes on asking, and tells as soon as it is gone."""
     serve = "aioenv serve echo_env.app:app & echo $! > /dev/shm/service; wait; exec sleep 600"
-    echo = await run_image(command=["sh", "-c", serve])
+    echo = await run_image(command=["sh", "-c", serve], health_check=False)
     await echo.wait_healthy()
     assert await echo.execute(*HEALTH_CHECK, "--watch", "600") == (0, "")
     watching = asyncio.create_task(echo.execute(*HEALTH_CHECK, "--watch", "600"))
@@ -166,8 +175,7 @@ async def test_honours_the_token(run_image: Run) -> None:
 async def test_tells_what_does_not_fit(run_image: Run) -> None:
     """A setting that does not fit ends the container, and its log names the variable."""
     echo = await run_image(MAX_CONCURRENT_ENVS="many")
-    async with asyncio.timeout(DEADLINE_S):
-        assert (await echo.container.wait())["StatusCode"] != 0
+    assert await wait_end(echo) != 0
     assert "MAX_CONCURRENT_ENVS='many' does not fit" in await echo.log()
 
 
@@ -187,9 +195,7 @@ async def test_stops_with_a_live_session(run_image: Run, signal: str) -> None:
         farewell = await session.receive(timeout=DEADLINE_S)
         assert farewell.type is WSMsgType.CLOSE
         assert farewell.data == 1001
-    # This kills what has not ended by then.
-    await echo.container.stop(t=KILL_AFTER_S)
-    assert (await echo.state())["ExitCode"] == 0
+    assert await wait_end(echo) == 0
 
 
 async def test_stops_when_docker_says_so(run_image: Run) -> None:
@@ -210,15 +216,19 @@ async def test_stops_while_it_starts(run_image: Run) -> None:
     assert (await echo.state())["ExitCode"] in (0, 130)
 
 
+async def wait_end(echo: Running) -> int:
+    """Wait until a container has ended, and return its exit code."""
+    async with asyncio.timeout(DEADLINE_S):
+        code: int = (await echo.container.wait())["StatusCode"]
+    return code
+
+
 # What it is made of
 
 
-async def test_is_small(engine: Docker, echo_image: str) -> None:
+def test_is_small(echo_image: str) -> None:
     """Our layers over the base are at most 90 MB."""
-    history: Any = await engine.images.history(echo_image)
-    first = next(i for i, layer in enumerate(history) if "getent passwd" in layer["CreatedBy"])
-    size_mb = sum(layer["Size"] for layer in history[: first + 1]) / 1e6
-    assert 1 < size_mb <= LARGEST_MB
+    assert 1 < own_size_bytes(echo_image) / 1e6 <= LARGEST_MB
 
 
 async def test_holds_no_installer(run_image: Run) -> None:

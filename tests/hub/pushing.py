@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import coverage
 import pytest
 from attrs import frozen
 
@@ -25,6 +26,7 @@ __all__ = ["READER", "TOKEN", "Push", "Pushed", "hub_variables", "script_path"]
 TOKEN = "hf_" + "w" * 34
 READER = "hf_" + "r" * 34
 PUSH_TIMEOUT_S = 90.0
+ROOT = Path(__file__).parents[2]
 
 
 @frozen
@@ -110,7 +112,20 @@ def hub_variables(hub: Hub, home: Path, **environment: str | None) -> dict[str, 
         "NO_COLOR": "1",
         **environment,
     }
+    wanted.update(_coverage_variables())
     return {**kept, **{name: value for name, value in wanted.items() if value is not None}}
+
+
+def _coverage_variables() -> dict[str, str | None]:
+    """Have a process measure what it covers, where this one does: most of ``push`` runs there."""
+    measured = coverage.Coverage.current()
+    if measured is None:
+        return {}
+    data_file = Path(str(measured.get_option("run:data_file"))).name
+    return {
+        "COVERAGE_PROCESS_START": str(ROOT / "setup.cfg"),
+        "COVERAGE_FILE": str(ROOT / data_file.partition(".coverage.")[0]),
+    }
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from typing import Any
 
 # Not import statements: our type checker knows none of these, or takes `echo_env` for our own.
 core: Any = importlib.import_module("openenv.core")
+mcp_client: Any = importlib.import_module("openenv.core.mcp_client")
 echo_env: Any = importlib.import_module("echo_env")
 EchoAction: Any = echo_env.EchoAction
 EchoEnv: Any = echo_env.EchoEnv
@@ -306,6 +307,38 @@ async def cancelled(url: str) -> Report:
         }
 
 
+# The Model Context Protocol
+
+
+def connect_mcp(url: str) -> Any:
+    """Return the client that opens a session through /mcp and attaches its WebSocket to it."""
+    return mcp_client.MCPToolClient(base_url=url, message_timeout_s=MESSAGE_TIMEOUT_S)
+
+
+async def mcp_session(url: str) -> Report:
+    """Play by the WebSocket in a session that was opened through /mcp, and close it there."""
+    async with connect_mcp(url) as env:
+        result = await env.reset(episode_id="ep-mcp")
+        return {
+            "observation": result.observation.model_dump(),
+            "state": seen_state(await env.state()),
+        }
+
+
+async def mcp_tools(url: str) -> Report:
+    """List and call tools beside the WebSocket, in the one session of both."""
+    async with connect_mcp(url) as env:
+        report: Report = {"tools": [tool.name for tool in await env.list_tools()]}
+        await env.reset(episode_id="ep-mcp")
+        report["call"] = await env.call_tool("step", message="Hi")
+        report["state"] = seen_state(await env.state())
+        try:
+            await env.call_tool("step", volume=11)
+        except Exception as exc:
+            report["error"] = seen_error(exc)
+        return report
+
+
 # Running them
 
 SCENARIOS: dict[str, Callable[[str], Any]] = {
@@ -326,6 +359,8 @@ SCENARIOS: dict[str, Callable[[str], Any]] = {
         unknown_reset_option,
         large,
         cancelled,
+        mcp_session,
+        mcp_tools,
         from_docker_image,
     )
 }

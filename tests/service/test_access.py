@@ -13,6 +13,8 @@ DOORS = [
     ("GET", "/metadata"),
     ("GET", "/schema"),
     ("GET", "/list_environments"),
+    ("GET", "/capacity"),
+    ("GET", "/metrics"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions/x"),
     ("DELETE", "/sessions/health"),
@@ -20,6 +22,9 @@ DOORS = [
     ("POST", "/reset"),
     ("POST", "/step"),
     ("GET", "/ws"),
+    ("GET", "/mcp"),
+    ("POST", "/mcp"),
+    ("DELETE", "/mcp"),
     ("GET", "/nowhere/health"),
 ]
 

@@ -109,13 +109,13 @@ async def test_text_that_is_not_utf_8_is_refused(
         ('{"type":null}', "None"),
         ('{"type":["step"]}', "['step']"),
         ('{"type":{"step":1}}', "{'step': 1}"),
-        ('{"type":"mcp","data":{}}', "'mcp'"),
+        ('{"type":"tools/list","data":{}}', "'tools/list'"),
     ],
 )
 async def test_an_unknown_type_is_refused(talk: Talk, frame: str, kind: str) -> None:
     """It is UNKNOWN_TYPE, and the sentence names the known ones."""
     error = await talk.refused(frame)
-    known = "known are reset, step, state and close"
+    known = "known are reset, step, state, mcp and close"
     assert error == {"message": f"Unknown message type: {kind}; {known}", "code": "UNKNOWN_TYPE"}
     await talk.echoes()
 

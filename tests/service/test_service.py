@@ -118,12 +118,12 @@ async def test_a_call_can_be_cancelled_at_any_turn(
     session = await service.open_session()
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
         "reset": lambda: session.reset({"do": "again"}),
-        "step": lambda: session.step({"text": "pause"}),
+        "step": lambda: session.step(Word("pause")),
         "state": session.state,
     }
     for turn in range(10):
         await cancelled_at(turn, calls[operation])
-        assert (await session.step({"text": f"turn {turn}"})).text == f"turn {turn}"  # type: ignore[attr-defined]
+        assert (await session.step(Word(f"turn {turn}"))).text == f"turn {turn}"  # type: ignore[attr-defined]
     await service.close_session(session)
 
 
@@ -175,7 +175,7 @@ async def test_a_session_may_be_closed_in_the_middle_of_a_step(make: Make, censu
     """The environment is closed once the step has ended, not before."""
     service = make(populate(census, AsyncWorld), max_concurrent_envs=1)
     session = await service.open_session()
-    step = asyncio.create_task(session.step({"text": "hang"}))
+    step = asyncio.create_task(session.step(Word("hang")))
     await eventually(lambda: census.hanging)
     closing = asyncio.create_task(service.close_session(session))
     await asyncio.sleep(0)
@@ -196,7 +196,7 @@ async def test_a_service_without_a_close_of_the_author_s_waits_for_the_step_too(
     uncounted = Census()
     service = make(populate(uncounted, Careless), max_concurrent_envs=1)
     session = await service.open_session()
-    step = asyncio.create_task(session.step({"text": "hang"}))
+    step = asyncio.create_task(session.step(Word("hang")))
     await eventually(lambda: uncounted.hanging)
     closing = asyncio.create_task(service.close_session(session))
     await asyncio.sleep(0)
@@ -244,7 +244,7 @@ async def test_a_failed_step_is_chained_to_its_error(
     service = make(populate(census, world))
     session = await service.open_session()
     with pytest.raises(EnvironmentFailed) as failure:
-        await session.step({"text": "raise"})
+        await session.step(Word("raise"))
     assert repr(failure.value.__cause__) == "ValueError('it broke')"
     with pytest.raises(EnvironmentFailed) as failure:
         await session.reset({"do": "exit"})
@@ -278,7 +278,7 @@ async def test_an_error_of_our_own_tree_may_come_from_an_environment(
     session = await service.open_session()
     for text in ("now", "later"):
         with pytest.raises(EnvironmentFailed) as failure:
-            await session.step({"text": text})
+            await session.step(Word(text))
         assert failure.value.code == code
         assert failure.value.__cause__ is not failure.value
 

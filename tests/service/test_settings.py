@@ -17,6 +17,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "MAX_CONCURRENT_ENVS": ("7", 7),
     "AIOENV_MAX_WAITING": ("0", 0),
     "AIOENV_MAX_WAIT_S": ("1.5", 1.5),
+    "AIOENV_MAX_MCP_CLIENTS": ("9", 9),
     "AIOENV_STEP_TIMEOUT_S": ("0", 0.0),
     "AIOENV_IDLE_TIMEOUT_S": ("3", 3.0),
     "AIOENV_HTTP_IDLE_TIMEOUT_S": ("4", 4.0),
@@ -29,6 +30,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "AIOENV_MAX_STRAGGLERS": ("0", 0),
     "AIOENV_ALLOWED_ORIGINS": (" https://a.test, ,http://b ", ("https://a.test", "http://b")),
     "AIOENV_TOKEN": ("s3cret", "s3cret"),
+    "AIOENV_LOG_FORMAT": ("json", "json"),
+    "AIOENV_LOG_LEVEL": ("warning", "warning"),
+    "AIOENV_LOG_ACTIONS": ("Yes", True),
     "ENV_README_PATH": ("docs/README.md", Path("docs/README.md")),
 }
 
@@ -103,6 +107,9 @@ def test_an_argument_outdoes_a_variable() -> None:
         ("AIOENV_WORKER_THREADS", "0"),
         ("AIOENV_MAX_STRAGGLERS", "-1"),
         ("AIOENV_MAX_WAITING", "-1"),
+        ("AIOENV_LOG_FORMAT", "xml"),
+        ("AIOENV_LOG_LEVEL", "loud"),
+        ("AIOENV_LOG_ACTIONS", "perhaps"),
     ],
 )
 def test_a_variable_that_does_not_fit_is_named(variable: str, text: str) -> None:
