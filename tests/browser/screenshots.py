@@ -1,4 +1,4 @@
-"""``python -m tests.browser.screenshots``: the pictures of the web interface in ``docs/screenshots``.
+"""``python -m tests.browser.screenshots``: pictures of the web interface in ``docs/screenshots``.
 
 They look best where the fonts Inter and JetBrains Mono are installed.
 """
