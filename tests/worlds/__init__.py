@@ -1,0 +1,1 @@
+"""Two whole environments that are nothing like Echo: `studio` paints pictures, `nim` ends."""
