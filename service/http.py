@@ -54,6 +54,7 @@ class HttpDoors:
             web.get("/metadata", self.metadata),
             web.get("/schema", self.schema),
             web.get("/list_environments", self.list_environments),
+            web.get("/capacity", self.capacity),
             web.post("/sessions", self.open_session),
             web.delete("/sessions/{session_id}", self.close_session),
             web.get("/state", self.state),
@@ -80,6 +81,14 @@ class HttpDoors:
     async def list_environments(self, request: web.Request) -> web.Response:
         """``GET /list_environments``: the one environment's name."""
         return _json([self._service.name])
+
+    async def capacity(self, request: web.Request) -> web.Response:
+        """``GET /capacity``: how many sessions there are, wait to begin, and may be."""
+        figures = self._service.pool.statistics()
+        return _json(
+            {"active": figures.active, "waiting": figures.waiting, "limit": figures.limit},
+            headers={"Cache-Control": "no-store"},
+        )
 
     # Sessions
 

@@ -13,6 +13,7 @@ DOORS = [
     ("GET", "/metadata"),
     ("GET", "/schema"),
     ("GET", "/list_environments"),
+    ("GET", "/capacity"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions/x"),
     ("DELETE", "/sessions/health"),
