@@ -1,27 +1,38 @@
 """Access: who may come in. A bearer token, and the origins of the pages that may connect."""
 
 import hmac
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from aioenv.service.service import Service
 
-__all__ = ["guard"]
+__all__ = ["guard", "open_to_all"]
+
+HandlerT = TypeVar("HandlerT")
+
+_open_doors: set[Any] = set()
+
+
+def open_to_all(handler: HandlerT) -> HandlerT:
+    """Mark a door that asks for no token, because nothing behind it is worth one."""
+    _open_doors.add(handler)
+    return handler
 
 
 def guard(service: Service) -> Any:
     """Make the middleware that turns away who may not come in.
 
-    Where the settings name a token, every door but ``/health`` asks for it (RFC 6750). A browser
-    sends the origin of the page with every WebSocket handshake (RFC 6455, section 10.2); one that
-    is neither this host nor allowed is refused, so that no foreign page can use a visitor's reach.
+    Where the settings name a token, every door asks for it (RFC 6750) but for ``/health`` and what
+    is `open_to_all`. A browser sends the origin of the page with every WebSocket handshake
+    (RFC 6455, section 10.2); one that is neither this host nor allowed is refused, so that no
+    foreign page can use a visitor's reach.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-        if not _is_health(request) and not _has_token(request, service.settings.token):
+        if not _is_open(request) and not _has_token(request, service.settings.token):
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
                 status=401,
@@ -36,7 +47,10 @@ def guard(service: Service) -> Any:
     return check
 
 
-def _is_health(request: web.Request) -> bool:
+def _is_open(request: web.Request) -> bool:
+    handler = request.match_info.handler
+    if getattr(handler, "__func__", handler) in _open_doors:
+        return True
     resource = request.match_info.route.resource
     return resource is not None and resource.canonical.endswith("/health")
 

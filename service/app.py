@@ -9,6 +9,7 @@ from aiohttp import WSCloseCode, web
 
 from aioenv import Contract, State
 from aioenv.service.access import guard
+from aioenv.service.docs import Documentation
 from aioenv.service.http import HttpDoors, errors_as_json, read_wait
 from aioenv.service.kept import KeptSessions
 from aioenv.service.service import EnvironmentFactory, Service, maker_of
@@ -72,6 +73,9 @@ def create_app(
     app.add_routes(
         [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]
     )
+    documentation = Documentation(service)
+    app.add_routes(documentation.routes())
+    documentation.describe(app)  # last, once every door is there
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app

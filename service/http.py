@@ -140,7 +140,10 @@ class HttpDoors:
         async for chunk in request.content.iter_any():
             body += chunk
             if len(body) > limit:
-                raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=len(body))
+                text = f"the body has more than {limit} bytes; see AIOENV_MAX_MESSAGE_SIZE_MB"
+                raise web.HTTPRequestEntityTooLarge(
+                    max_size=limit, actual_size=len(body), text=text
+                )
         return _parse_object(bytes(body))
 
     @asynccontextmanager
@@ -179,6 +182,8 @@ async def errors_as_json(request: web.Request, handler: Any) -> web.StreamRespon
         return error_response(error, "query")
     except AioEnvError as error:
         return error_response(error)
+    except web.HTTPError as error:
+        return _http_error_response(request, error)
     except ConnectionError:  # the client broke off in the middle of the handshake
         return web.Response(status=400)  # which nobody will read
 
@@ -210,6 +215,21 @@ def error_response(error: AioEnvError, place: str = "body") -> web.Response:
     if isinstance(error, EnvironmentFailed) and error.code == "EXECUTION_TIMEOUT":
         return _json(body, status=504)
     return _json(body, status=500)
+
+
+def _http_error_response(request: web.Request, error: web.HTTPError) -> web.Response:
+    """Return an error of HTTP's own with a body that says what to do."""
+    code = (error.reason or "error").upper().replace(" ", "_")
+    headers = {}
+    match error:
+        case web.HTTPNotFound():
+            detail = f"there is nothing at {request.path}; /openapi.json lists what there is"
+        case web.HTTPMethodNotAllowed():
+            headers["Allow"] = error.headers["Allow"]
+            detail = f"{request.path} takes {headers['Allow']}, not {request.method}"
+        case _:
+            detail = error.text or error.reason
+    return _json({"detail": detail, "code": code}, status=error.status, headers=headers)
 
 
 def read_wait(request: web.Request) -> float:

@@ -1,0 +1,143 @@
+"""The documentation: the OpenAPI document, and two pages that show it.
+
+``/docs`` lets one try the doors, ``/redoc`` unfolds everything for reading. Both are Swagger UI,
+which renders OpenAPI 3.1, comes from the package ``mkdocs-swagger-ui-tag`` and runs under a policy
+without exceptions. (Redoc itself does not: every page of it asks its maker's host for a picture,
+and styles itself inline.) Pages and files are the same for every environment and hold nothing of
+one, so they need no token; the document does, and the page asks the person for it.
+"""
+
+import functools
+import html
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from aiohttp import web
+
+from aioenv import dumps
+from aioenv.service.access import open_to_all
+from aioenv.service.openapi import OpenApi
+from aioenv.service.service import Service
+
+__all__ = ["Documentation"]
+
+_SWAGGER_UI = "mkdocs_swagger_ui_tag"
+
+# Name, package, path in the package.
+_FILES = {
+    "start.js": ("aioenv.service", "viewer/start.js"),
+    "page.css": ("aioenv.service", "viewer/page.css"),
+    "swagger-ui.js": (_SWAGGER_UI, "swagger-ui/javascripts/swagger-ui-bundle.js"),
+    "swagger-ui.css": (_SWAGGER_UI, "swagger-ui/stylesheets/swagger-ui.css"),
+}
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/page.css">
+</head>
+<body data-view="{view}" data-asks-for-token="{asks_for_token}">
+<form id="access" hidden>
+<label>This service asks for its token
+<input name="token" type="password" autocomplete="off" required></label>
+<button>Open</button>
+<p id="message" role="alert"></p>
+</form>
+<main id="viewer"></main>
+<script src="docs/swagger-ui.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+
+_HEADERS = {
+    # Nothing inline, and nobody but this host. A Hugging Face Space is shown in a frame.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+    ),
+    "Cache-Control": "no-cache",  # ask each time; the ETag makes the answer short
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Documentation:
+    """The handlers of the document and of its pages.
+
+    Args:
+        service: what is documented.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._openapi: OpenApi | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the document, of the pages and of their files."""
+        return [
+            web.get("/openapi.json", self.document),
+            web.get("/docs", self.docs),
+            web.get("/redoc", self.redoc),
+            web.get("/docs/{name}", self.file),
+        ]
+
+    def describe(self, app: web.Application) -> None:
+        """Describe the doors that an application has by now, under their paths of now."""
+        resources_of = ((route.method, route.resource) for route in app.router.routes())
+        self._openapi = OpenApi(
+            self._service,
+            {(method, resource.canonical) for method, resource in resources_of if resource},
+        )
+
+    async def document(self, request: web.Request) -> web.Response:
+        """``GET /openapi.json``: the document."""
+        return web.Response(body=self._document, content_type="application/json")
+
+    @open_to_all
+    async def docs(self, request: web.Request) -> web.Response:
+        """``GET /docs``: the document, with doors to try."""
+        return self._page("trying")
+
+    @open_to_all
+    async def redoc(self, request: web.Request) -> web.Response:
+        """``GET /redoc``: the document, to read."""
+        return self._page("reading")
+
+    @open_to_all
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """``GET /docs/{name}``: a file of the pages; one that the browser has is not sent again."""
+        place = _FILES.get(request.match_info["name"])
+        if place is None:
+            raise web.HTTPNotFound
+        response = web.FileResponse(_path(*place), headers=_HEADERS)
+        response.enable_compression()
+        return response
+
+    @functools.cached_property
+    def _document(self) -> bytes:
+        assert self._openapi is not None, "nothing was described"
+        return dumps(self._openapi.document)
+
+    def _page(self, view: str) -> web.Response:
+        page = _PAGE.format(
+            title=html.escape(f"{self._service.name}: its doors"),
+            view=view,
+            asks_for_token="yes" if self._service.settings.token else "no",
+        )
+        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+
+
+def _path(package: str, path: str) -> Path:
+    found: Traversable = resources.files(package).joinpath(path)
+    if not isinstance(found, Path):
+        raise FileNotFoundError(f"{package} is not installed as files")
+    return found
