@@ -118,7 +118,10 @@ class Documentation:
         place = _FILES.get(request.match_info["name"])
         if place is None:
             raise web.HTTPNotFound
-        response = web.FileResponse(_path(*place), headers=_HEADERS)
+        # Named here, because Pythons and systems do not agree on the type of a script.
+        content_type = "text/css" if place[1].endswith(".css") else "text/javascript"
+        headers = {**_HEADERS, "Content-Type": f"{content_type}; charset=utf-8"}
+        response = web.FileResponse(_path(*place), headers=headers)
         response.enable_compression()
         return response
 

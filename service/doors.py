@@ -41,12 +41,14 @@ class Reply:
             not JSON.
         content_type: of its body, if it has one.
         headers: their names and descriptions.
+        links: where one may go from here: a door's name, and its parameter that says with what.
     """
 
     description: str
     schema: str | None = None
     content_type: str | None = field()
     headers: Mapping[str, str] = field(factory=dict)
+    links: Mapping[str, Mapping[str, str]] = field(factory=dict)
 
     @content_type.default
     def _json_where_there_is_a_schema(self) -> str | None:
@@ -96,7 +98,6 @@ _WAIT = {
     "in": "query",
     "description": "How long to queue for a free session, in seconds; the service caps it",
     "schema": {"type": "number", "minimum": 0, "default": 0},
-    "example": 30,
 }
 _SESSION = {
     "name": "X-Session-ID",
@@ -114,6 +115,7 @@ _SESSION_ID = {
     "description": "As `POST /sessions` named it",
     "schema": {"type": "string"},
 }
+_NEW_SESSION = "$response.body#/session_id"
 _ASSET = {
     "name": "name",
     "in": "path",
@@ -193,7 +195,15 @@ DOORS = (
         description="It takes one of the service's sessions until it is ended, or unused too long.",
         parameters=[_WAIT],
         replies={
-            201: Reply("The session", "Session", headers={"Location": "Where to delete it"}),
+            201: Reply(
+                "The session",
+                "Session",
+                headers={"Location": "Where to delete it"},
+                links={
+                    **dict.fromkeys(("reset", "step", "state"), {"X-Session-ID": _NEW_SESSION}),
+                    "close_session": {"session_id": _NEW_SESSION},
+                },
+            ),
         },
         errors=_OPENING,
     ),

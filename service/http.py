@@ -149,12 +149,12 @@ class HttpDoors:
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
         """Lend the session that the request names, or a fresh one for this request alone."""
-        session_id = request.headers.get(SESSION_HEADER)
+        session_id, wait_s = request.headers.get(SESSION_HEADER), read_wait(request)
         if session_id is not None:
             async with self._kept.use(session_id) as session:
                 yield session
             return
-        session = await self._service.open_session(wait_s=read_wait(request))
+        session = await self._service.open_session(wait_s=wait_s)
         try:
             yield session
         finally:

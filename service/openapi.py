@@ -53,7 +53,7 @@ class OpenApi:
                 "description": f"{metadata.description}\n\nIt speaks OpenEnv's wire.",
             },
             # Relative to where the document is, so that it holds behind any prefix.
-            "servers": [{"url": "."}],
+            "servers": [{"url": ".", "description": "The service that this comes from"}],
             "tags": [
                 {"name": name, "description": text}
                 for name, text in TAGS.items()
@@ -105,6 +105,11 @@ def _reply(reply: Reply, schemas: Mapping[str, Schema]) -> Schema:
     described: Schema = {"description": reply.description}
     if reply.headers:
         described["headers"] = _headers(reply.headers)
+    if reply.links:
+        described["links"] = {
+            name: {"operationId": name, "parameters": dict(parameters)}
+            for name, parameters in reply.links.items()
+        }
     if reply.schema is not None:
         described["content"] = _json(reply.schema, schemas)
     elif reply.content_type is not None:
@@ -150,7 +155,8 @@ def _schemas(service: Service) -> dict[str, Schema]:
     if action and action.get("metadata") == {}:
         del action["metadata"]  # it may be there, but it says nothing
     schemas = {name: dict(schema) for name, schema in SCHEMAS.items()}
-    schemas["Schemas"]["examples"] = [models]
+    if not any("$defs" in model for model in models.values()):
+        schemas["Schemas"]["examples"] = [models]  # tools would follow its references from here
     schemas["StepRequest"] = object_schema(
         {
             "action": {"$ref": f"{_SCHEMAS}Action"},
@@ -158,8 +164,9 @@ def _schemas(service: Service) -> dict[str, Schema]:
                 "type": ["number", "null"],
                 "exclusiveMinimum": 0,
                 "description": "A limit of its own for this step, in seconds",
+                "examples": [30],
             },
-            "request_id": {"description": "Taken and not needed"},
+            "request_id": {"description": "Taken and not needed", "examples": ["request-1"]},
         },
         [] if action is None else [{"action": action}],
         optional=["timeout_s", "request_id"],
