@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 COVERAGE ?= --cov --cov-report=term
 PYTEST_ARGS ?= --numprocesses=auto
+IMAGE ?= echo-env:latest
 PACKAGES = aioenv echo_env
 SOURCES = aioenv service client cli echo_env
 
@@ -13,7 +14,7 @@ FILES := $(shell find $(SOURCES) -name '*.py' 2>/dev/null | LC_ALL=C sort | cksu
 STAMP = $(VENV)/.installed-$(FILES)
 RUN = $(VENV)/bin/
 
-.PHONY: demo test lint bench serve clean help
+.PHONY: demo test lint bench serve image clean help
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +36,9 @@ bench: $(STAMP)  ## Measure against the bare echo and OpenEnv (about eight minut
 
 serve: $(STAMP)  ## Serve Echo on http://127.0.0.1:8000
 	$(RUN)aioenv serve
+
+image:  ## Build Echo's container image (BASE_IMAGE=… over another base)
+	docker build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(BUILD_ARGS) .
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) build .cache .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

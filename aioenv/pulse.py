@@ -5,6 +5,7 @@ member only notes when it was last heard of; the pulse looks at all of them, sel
 """
 
 import asyncio
+import contextvars
 import logging
 from typing import Protocol
 
@@ -56,7 +57,10 @@ class Pulse:
             self._timer = None
 
     def _schedule(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._beat)
+        # Otherwise it would beat for all in the context of whoever came first.
+        nobodys = contextvars.Context()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.interval_s, self._beat, context=nobodys)
 
     def _beat(self) -> None:
         self._timer = None

@@ -13,6 +13,7 @@ from types import FrameType
 
 import attrs
 
+from benchmarks.containers import measure_image, measure_launches
 from benchmarks.contender import RunningContender, open_stage
 from benchmarks.footprint import measure_imports, measure_sizes
 from benchmarks.lineup import BARE, OPENENV, OURS, TWIN, contender, footprint
@@ -25,6 +26,9 @@ from tests.peer.provision import PeerUnavailable
 __all__ = ["TooNoisyError", "main"]
 
 PARTS = ("limit", "openenv", "cycle", "memory", "imports", "size")
+#: Needs Docker and the image, and is measured only when asked for.
+CONTAINERS = "containers"
+STARTS = (1, 16)
 PROOF_ATTEMPTS = 3
 CYCLES_AT_ONCE = 64
 IDLE_SESSIONS = {OURS: 2000, BARE: 2000, OPENENV: 400}
@@ -48,6 +52,7 @@ class Plan:
     effort: Effort
     rounds: int
     prove: bool
+    image: str
 
     @property
     def rivals(self) -> tuple[str, ...]:
@@ -102,6 +107,12 @@ def measure(plan: Plan) -> Report:
             )
         if "size" in plan.parts:
             report.sizes = measure_sizes([footprint(name) for name in names], stage=stage)
+        if CONTAINERS in plan.parts:
+            _say("containers")
+            report.image = measure_image(plan.image)
+            report.launches = measure_launches(
+                (OURS, OPENENV), plan.image, starts=STARTS, rounds=plan.rounds, stage=stage
+            )
     return report
 
 
@@ -180,8 +191,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=PARTS,
-        help="measure this part; may be given more than once (default: all)",
+        choices=(*PARTS, CONTAINERS),
+        help=f"measure this part; may be given more than once (default: all but {CONTAINERS})",
+    )
+    parser.add_argument(
+        "--image",
+        default="echo-env:latest",
+        help=f"Echo's image, for {CONTAINERS} (default: %(default)s)",
     )
     parser.add_argument(
         "--sessions",
@@ -209,6 +225,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         effort=Effort(pairs=pairs, block_s=0.1 if quick else 0.25),
         rounds=1 if quick else 3,
         prove=not options.skip_proof,
+        image=options.image,
     )
 
 

@@ -8,7 +8,7 @@ import attrs
 from benchmarks.contender import Contender
 from tests.peer.provision import OPENENV_VERSION, provide
 
-__all__ = ["BARE", "OPENENV", "OURS", "TWIN", "Footprint", "contender", "footprint"]
+__all__ = ["BARE", "OPENENV", "OURS", "TWIN", "Footprint", "contender", "footprint", "launcher"]
 
 OURS = "aioenv"
 BARE = "bare aiohttp"
@@ -53,6 +53,13 @@ def footprint(name: str) -> Footprint:
         return Footprint(name, provide().python, imports, ("openenv",))
     imports = "import aiohttp, aiohttp.web, orjson, uvloop"
     return Footprint(name, Path(sys.executable), imports, ("aiohttp", "orjson", "uvloop"))
+
+
+def launcher(name: str, image: str) -> tuple[str, ...]:
+    """Return the program that starts an image's containers with a contender's launcher."""
+    if name == OPENENV:
+        return (*_program(str(provide().python), "launches"), image, "threads")
+    return (*_program(sys.executable, "launches"), image, "loop")
 
 
 def _program(python: str, module: str) -> tuple[str, ...]:

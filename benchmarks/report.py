@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from benchmarks.containers import ImageSize, Launches
 from benchmarks.contender import Block
 from benchmarks.footprint import ImportTime, InstalledSize
 from benchmarks.lineup import BARE, OPENENV, OURS
@@ -46,6 +47,8 @@ class Report:
     memory: list[SessionMemory] = attrs.Factory(list)
     imports: list[ImportTime] = attrs.Factory(list)
     sizes: list[InstalledSize] = attrs.Factory(list)
+    image: ImageSize | None = None
+    launches: list[Launches] = attrs.Factory(list)
 
     def goals(self) -> list[Goal]:
         """Return the goals for which something was measured."""
@@ -84,6 +87,11 @@ class Report:
             "memory_beyond_bare_kib": self._memory_beyond_bare_kib(),
             "imports": [{**attrs.asdict(row), "seconds": row.seconds} for row in self.imports],
             "sizes": [attrs.asdict(row) for row in self.sizes],
+            "image": None if self.image is None else attrs.asdict(self.image),
+            "launches": [
+                {**attrs.asdict(row), "start_s": row.start_s, "stop_s": row.stop_s}
+                for row in self.launches
+            ],
             "goals": [attrs.asdict(goal) for goal in self.goals()],
         }
 
@@ -93,7 +101,10 @@ class Report:
             f"{_cores()} cores, Python {platform.python_version()}, one run, medians of "
             f"{self.pairs} pairs; ratios are of steps per second of wall clock."
         )
-        tables = [heading, self._steps_table(), self._other_table(), self._goals_table()]
+        if not (self.steps or self.cycles):
+            heading = f"{_cores()} cores, Python {platform.python_version()}, one run."
+        tables = [heading, self._steps_table(), self._other_table(), self._containers_table()]
+        tables.append(self._goals_table())
         return "\n\n".join(table for table in tables if table)
 
     def _steps_table(self) -> str:
@@ -145,6 +156,23 @@ class Report:
             {s.name: f"{s.size_bytes / 1e6:.1f} ({s.distributions})" for s in self.sizes},
         )
         return _table(rows) if len(rows) > 1 else ""
+
+    def _containers_table(self) -> str:
+        if self.image is None:
+            return ""
+        rows = [["", OURS, OPENENV]]
+        for count in sorted({row.starts for row in self.launches}):
+            of = {row.name: row for row in self.launches if row.starts == count}
+            what = "a container" if count == 1 else f"{count} containers at a time"
+            title = f"{what}: from the call to the first reply, s"
+            rows.append([title, *(f"{of[name].start_s:.2f}" for name in (OURS, OPENENV))])
+            if count == 1:
+                title = f"{what}: from the call of `close` until it is gone, s"
+                rows.append([title, *(f"{of[name].stop_s:.2f}" for name in (OURS, OPENENV))])
+        own, size = self.image.own_bytes / 1e6, self.image.size_bytes / 1e6
+        weight = f"Image: {size:.0f} MB, {own:.0f} MB of it over its base. Medians of "
+        rounds = max(len(row.rounds_start_s) for row in self.launches)
+        return f"{weight}{rounds} rounds in turn.\n\n{_table(rows)}"
 
     def _goals_table(self) -> str:
         goals = self.goals()

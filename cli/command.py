@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from aioenv import __version__
+from aioenv.cli.containers import prune, ps
 from aioenv.cli.errors import Diagnosis, debug_option, report_error
 from aioenv.cli.rollout import rollout
 from aioenv.cli.serve import serve
@@ -42,6 +43,7 @@ Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 Ctrl-C.
 Examples:
   aioenv serve                       serve the environment of this folder
   aioenv rollout --episodes 256      play 256 episodes of Echo
+  aioenv ps                          list the containers that clients have started
 """,
 )
 @click.version_option(__version__)
@@ -52,3 +54,5 @@ def aioenv() -> None:
 
 aioenv.add_command(serve)
 aioenv.add_command(rollout)
+aioenv.add_command(ps)
+aioenv.add_command(prune)

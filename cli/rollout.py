@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import click
 from attrs import frozen
@@ -15,7 +15,15 @@ from aioenv.cli.errors import CommandFailed, debug_option
 from aioenv.cli.progress import live_progress
 from aioenv.cli.report import Report
 from aioenv.cli.targets import load_policy
-from aioenv.client import CannotDraw, GenericEnvClient, RandomPolicy, Rollout, fetch_schemas
+from aioenv.client import (
+    CannotDraw,
+    EnvClient,
+    Fleet,
+    GenericEnvClient,
+    RandomPolicy,
+    Rollout,
+    fetch_schemas,
+)
 from aioenv.client import rollout as play
 from aioenv.client.http import fetch
 from aioenv.service import event_loop_factory
@@ -23,12 +31,17 @@ from echo_env.environment import EchoEnvironment
 
 __all__ = ["rollout"]
 
+_Fleet: TypeAlias = Fleet[dict[str, Any], dict[str, Any], dict[str, Any]]
+
 
 @frozen(kw_only=True)
 class _Plan:
     """What was asked for on the command line."""
 
     url: str | None
+    image: str | None
+    containers: int
+    env_vars: dict[str, str]
     episodes: int
     concurrency: int
     steps: int
@@ -50,6 +63,16 @@ def _headers(context: click.Context, parameter: click.Parameter, value: Any) -> 
     return headers
 
 
+def _variables(context: click.Context, parameter: click.Parameter, value: Any) -> dict[str, str]:
+    variables = {}
+    for text in value:
+        name, equals, content = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("expected NAME=VALUE")
+        variables[name] = content
+    return variables
+
+
 @click.command(
     epilog="""\b
 --json prints one object: episodes, steps, wall_s, steps_per_s,
@@ -67,9 +90,26 @@ Exit codes: 0 all well, 1 an episode failed, 2 wrong usage, 130 Ctrl-C.
 Examples:
   aioenv rollout --episodes 256 --concurrency 256
   aioenv rollout --url http://localhost:8000 --policy agent:act --out t.jsonl
+  aioenv rollout --image echo-env:latest --containers 4
 """,
 )
 @click.option("--url", help="The service to play at.  [default: Echo, embedded]")
+@click.option("--image", help="The image to play in: containers of it are started and removed.")
+@click.option(
+    "--containers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many containers; the sessions are spread evenly over them.",
+)
+@click.option(
+    "--env",
+    "env_vars",
+    multiple=True,
+    callback=_variables,
+    metavar="NAME=VALUE",
+    help="Set this variable in the containers. May be repeated.",
+)
 @click.option(
     "--episodes",
     type=click.IntRange(1),
@@ -140,13 +180,13 @@ Examples:
 def rollout(out: Path | None, as_json: bool, policy: str | None, **options: Any) -> int:
     """Play episodes and tell how fast and how well it went.
 
-    Without --url it plays Echo, embedded in this process.
+    Without --url or --image it plays Echo, embedded in this process.
     """
     plan = _Plan(policy=None if policy is None else load_policy(policy), **options)
-    client = _client(plan)
+    fleet = _fleet(plan)
     report = Report()
     with _opened(out) as file, asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        is_interrupted = runner.run(_run(plan, client, report, file))
+        is_interrupted = runner.run(_run(plan, fleet, report, file))
     if as_json:
         click.echo(dumps(report.as_dict()).decode())
     else:
@@ -157,33 +197,32 @@ def rollout(out: Path | None, as_json: bool, policy: str | None, **options: Any)
     return 1 if report.errors else 0
 
 
-async def _run(
-    plan: _Plan, client: GenericEnvClient, report: Report, file: BinaryIO | None
-) -> bool:
+async def _run(plan: _Plan, fleet: _Fleet, report: Report, file: BinaryIO | None) -> bool:
     """Play it all.
 
     Returns:
         Whether it was interrupted.
     """
     try:
-        policy = await _policy(plan, client)
-        await _play(plan, client, policy, report, file)
+        await fleet.start()
+        policy = await _policy(plan, fleet.members[0])
+        await _play(plan, fleet, policy, report, file)
     except asyncio.CancelledError:
         return True
     finally:
-        await client.close()
+        await fleet.close()
     return False
 
 
 async def _play(
     plan: _Plan,
-    client: GenericEnvClient,
+    fleet: _Fleet,
     policy: Callable[..., Any],
     report: Report,
     file: BinaryIO | None,
 ) -> None:
     run = play(
-        client,
+        fleet,
         policy,
         episodes=plan.episodes,
         concurrency=plan.concurrency,
@@ -215,7 +254,7 @@ async def _record(run: Rollout[Any, Any], report: Report, file: BinaryIO | None)
             _write(file, dumps(trajectory))
 
 
-async def _policy(plan: _Plan, client: GenericEnvClient) -> Callable[..., Any]:
+async def _policy(plan: _Plan, client: EnvClient[Any, Any, Any]) -> Callable[..., Any]:
     """Return the policy, once the service has shown that it is there."""
     try:
         if plan.policy is not None:
@@ -239,12 +278,28 @@ def _way_out(error: ConnectionFailed) -> str:
     return "is it the address of an environment?"
 
 
+def _fleet(plan: _Plan) -> _Fleet:
+    """Return the clients to play with, which hold nothing yet."""
+    if plan.image is None:
+        if plan.containers > 1 or plan.env_vars:
+            raise click.UsageError("--containers and --env go with --image")
+        return Fleet([_client(plan)])
+    if plan.url is not None:
+        raise click.UsageError("--url and --image name two services; choose one")
+    return Fleet([_client(plan) for _ in range(plan.containers)])
+
+
 def _client(plan: _Plan) -> GenericEnvClient:
     options: dict[str, Any] = {
         "capacity_timeout_s": plan.capacity_timeout_s,
         "message_timeout_s": plan.message_timeout_s,
         "headers": plan.headers,
     }
+    if plan.image is not None:
+        try:
+            return GenericEnvClient.from_docker_image(plan.image, env_vars=plan.env_vars, **options)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="'--image'") from error
     if plan.url is None:
         return GenericEnvClient.from_environment(EchoEnvironment, **options)
     try:

@@ -1,7 +1,6 @@
 """``aioenv serve``: an environment as a service, until SIGTERM or Ctrl-C."""
 
 import errno
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from aioenv.cli.errors import CommandFailed, debug_option
 from aioenv.cli.targets import Target, load_application
 from aioenv.service import SERVICE, Settings
 from aioenv.service import serve as run_service
+from aioenv.service.logs import configure_logging
 
 __all__ = ["serve"]
 
@@ -26,6 +26,7 @@ def texts(value: str) -> tuple[str, ...]:
 
 
 _TYPES: dict[Any, Any] = {
+    bool: click.BOOL,
     int: click.INT,
     float: click.FLOAT,
     str: click.STRING,
@@ -47,13 +48,18 @@ def _option(attribute: "attrs.Attribute[Any]") -> Callable[[CommandT], CommandT]
         return value
 
     notes = [f"env: {attribute.metadata['variable']}"]
-    if attribute.default not in (None, ()):
+    if attribute.type is bool:
+        notes.append(f"default: {'yes' if attribute.default else 'no'}")
+    elif attribute.default not in (None, ()):
         is_number = isinstance(attribute.default, int | float)
         notes.append(f"default: {format(attribute.default, 'g' if is_number else '')}")
+    choices = attribute.metadata.get("choices")
+    name = attribute.name.replace("_", "-")
     return click.option(
-        f"--{attribute.name.replace('_', '-')}",
+        f"--{name}/--no-{name}" if attribute.type is bool else f"--{name}",
         attribute.name,
-        type=_TYPES[attribute.type],
+        default=None,
+        type=click.Choice(choices) if choices else _TYPES[attribute.type],
         callback=check,
         help=f"{attribute.metadata['help']}.  [{'; '.join(notes)}]",
     )
@@ -81,27 +87,18 @@ Examples:
 )
 @click.argument("target", default=".")
 @_setting_options
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="What to log to standard error.",
-)
 @debug_option
-def serve(target: str, log_level: str, **options: Any) -> None:
+def serve(target: str, **options: Any) -> None:
     """Serve an environment.
 
     TARGET is an application, as module:attribute, or a folder with an openenv.yaml that names one;
     by default the current folder. An option outdoes an environment variable, which outdoes the
     default.
     """
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    given = {name: value for name, value in options.items() if value is not None}
+    configure_logging(Settings.from_environ(**given))  # loading the application may log already
     loaded = load_application(target)
     service = loaded.app[SERVICE]
-    given = {name: value for name, value in options.items() if value is not None}
     settings = attrs.evolve(_settings_of(loaded), **given)
     service.configure(settings)
     try:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 from aioenv import (
     AioEnvError,
     Closed,
+    ConnectionFailed,
     Contract,
     PlainContract,
     SessionLost,
@@ -19,6 +20,8 @@ from aioenv.client.address import normalized
 from aioenv.client.admission import is_refusal, open_session
 from aioenv.client.blocking import anywhere, close_at_exit, forget
 from aioenv.client.connection import Connection, ConnectionOptions
+from aioenv.client.containers import ContainerLauncher
+from aioenv.client.images import space_image
 from aioenv.client.launchers import Launcher
 from aioenv.client.sync_client import SyncEnvClient
 from aioenv.client.transport import Transport, see_through
@@ -31,6 +34,9 @@ from aioenv.messages import (
 __all__ = ["EnvClient", "GenericEnvClient"]
 
 log = logging.getLogger(__name__)
+
+# How long a launched service that refuses a connection may take to be gone, in seconds.
+_LAST_BREATH_S = 5.0
 
 ActionT = TypeVar("ActionT")
 ObservationT = TypeVar("ObservationT")
@@ -167,6 +173,49 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             environment, *models, settings=settings, max_concurrent_envs=max_concurrent_envs
         )
         return cls(launcher=launcher, **options)
+
+    @classmethod
+    def from_docker_image(cls, image: str, **options: Any) -> Self:
+        """Make a client with a container of its own: an image, run by the Docker daemon.
+
+        The container starts on first use and is removed when this client is closed; `new_session`
+        opens further sessions in it. It is told to end by itself when nobody has used it for
+        ``idle_exit_s`` (120 seconds), for the case that this process is killed; a `reset` starts
+        it anew. It runs without privileges and within limits, each of which can be relaxed.
+
+        Args:
+            image: the image's name; pulled where it is missing.
+            options: what `ContainerOptions` takes (``env_vars``, ``port``, ``pull``, ``memory``,
+                ``cpus``, ``network``, ``ready_timeout_s`` …), and what the constructor takes.
+
+        Raises:
+            ValueError: an option does not fit.
+            TypeError: there is no such option.
+        """
+        launcher, rest = ContainerLauncher.taking(image, options)
+        return cls(launcher=launcher, **rest)
+
+    @classmethod
+    def from_env(
+        cls, repo_id: str, *, use_docker: bool = True, tag: str = "latest", **options: Any
+    ) -> Self:
+        """Make a client with a container of its own that runs a Hugging Face Space's image.
+
+        Args:
+            repo_id: the Space, such as ``"org/space"``.
+            use_docker: must be true; OpenEnv also runs Spaces from their sources.
+            tag: which image of it.
+            options: as for `from_docker_image`.
+
+        Raises:
+            ValueError: that is not the name of a Space, or an option does not fit.
+        """
+        if not use_docker:
+            raise ValueError(
+                "a Space runs in a container here; to run its sources without Docker, clone it, "
+                "`aioenv serve` its folder, and connect with base_url=…"
+            )
+        return cls.from_docker_image(space_image(repo_id, tag), **options)
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
         """Return the typed blocking twin of this client; both use the same session."""
@@ -387,17 +436,26 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         if self._connection is not None and self._connection.is_open and not self._is_over():
             return self._connection
         await self._prepare()
-        assert self._base_url is not None
-        assert self._transport is not None
         try:
-            connection = await open_session(
-                self._base_url, self._transport, self._options, self._capacity_timeout_s
-            )
+            try:
+                connection = await self._open_session()
+            except ConnectionFailed as error:
+                if not await self._is_about_to_end(error):
+                    raise
+                await self._prepare()  # which starts the service anew
+                connection = await self._open_session()
         except BaseException:
             await self._release_unused()
             raise
         self._lost, self._connection = self._connection, connection
         return connection
+
+    async def _open_session(self) -> Connection:
+        assert self._base_url is not None
+        assert self._transport is not None
+        return await open_session(
+            self._base_url, self._transport, self._options, self._capacity_timeout_s
+        )
 
     async def _prepare(self) -> None:
         """Start the service if there is a launcher, and take part in the transport."""
@@ -429,10 +487,32 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         self._recognise = self._codec().recognise_result if is_ours else _recognise_nothing
 
     async def _launch(self) -> None:
-        if self._launcher is not None and not self._is_launched:
-            url = await self._launcher.start()
+        """Start the service where there is a launcher, and anew where it has ended by itself."""
+        owner = self._owner()
+        if owner._launcher is None:
+            return
+        is_there = owner._is_launched and not await _has_ended(owner._launcher)
+        if owner is not self:
+            if not is_there:
+                await owner._in_turn(owner._prepare)
+            self._base_url = owner._base_url
+        elif not is_there:
+            if self._is_launched:
+                self._is_launched = False
+                await owner._launcher.stop()
+            url = await owner._launcher.start()
             self._is_launched = True
             self._base_url = normalized(url)
+
+    async def _is_about_to_end(self, error: ConnectionFailed) -> bool:
+        """Whether a service that cannot be reached is one of ours that ends just now."""
+        launcher = self._owner()._launcher
+        is_in_doubt = launcher is not None and error.status in (None, 503)
+        return is_in_doubt and await _has_ended(launcher, _LAST_BREATH_S)
+
+    def _owner(self) -> "EnvClient[ActionT, ObservationT, StateT]":
+        """Return the client that this one ends with, whose launcher has started the service."""
+        return self if self._parent is None else self._parent._owner()
 
     def _is_over(self) -> bool:
         """Whether it was closed, or the one that it ends with."""
@@ -513,6 +593,12 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
 class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
     """Drives any environment without its models: actions, observations and states are dicts."""
+
+
+async def _has_ended(launcher: Launcher | None, patience_s: float = 0.0) -> bool:
+    """Whether what a launcher started has ended by itself; not every launcher can tell."""
+    ask = getattr(launcher, "has_ended", None)
+    return ask is not None and await ask(patience_s)
 
 
 def _is_typed(models: tuple[Any, ...]) -> bool:

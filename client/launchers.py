@@ -6,7 +6,11 @@ __all__ = ["Launcher"]
 
 
 class Launcher(Protocol):
-    """Starts one service, and stops what it started."""
+    """Starts one service, and stops what it started.
+
+    One whose service may end by itself may also have ``async has_ended(patience_s) -> bool``, which
+    tells whether that has happened, and waits so long for it; a `reset` then starts it anew.
+    """
 
     async def start(self) -> str:
         """Start the service and return its address once it answers.

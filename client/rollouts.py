@@ -11,6 +11,7 @@ from attrs import frozen
 
 from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest
 from aioenv.client.env_client import EnvClient
+from aioenv.client.fleet import Fleet
 from aioenv.client.policies import Policy
 from aioenv.client.retries import delays, is_worth_retrying
 from aioenv.client.trajectories import Attempt, PolicyFailed, Trajectory
@@ -45,7 +46,7 @@ class RolloutStatistics:
 
 
 def rollout(
-    client: EnvClient[ActionT, ObservationT, Any],
+    client: EnvClient[ActionT, ObservationT, Any] | Fleet[ActionT, ObservationT, Any],
     policy: Policy[ActionT, ObservationT],
     *,
     episodes: int,
@@ -74,7 +75,8 @@ def rollout(
     first if the service was full, gone or out of reach (`is_worth_retrying`).
 
     Args:
-        client: where to play. It is not closed in the end, only what was opened for the rollout.
+        client: where to play: a client, or a `Fleet` of them. It is not closed in the end, only
+            what was opened for the rollout.
         policy: chooses the actions; see `Policy`.
         episodes: how many to play.
         concurrency: the most that are played at a time.
@@ -167,7 +169,7 @@ class _Course(Generic[ActionT, ObservationT]):
 
     def __init__(
         self,
-        client: EnvClient[ActionT, ObservationT, Any],
+        client: EnvClient[ActionT, ObservationT, Any] | Fleet[ActionT, ObservationT, Any],
         policy: Policy[ActionT, ObservationT],
         limits: _Limits,
         options_of: Callable[[int], dict[str, Any]],

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from aioenv.service.service import Service
 
-__all__ = ["guard", "open_to_all"]
+__all__ = ["guard", "is_health", "open_to_all"]
 
 HandlerT = TypeVar("HandlerT")
 
@@ -33,12 +33,14 @@ def guard(service: Service) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
         if not _is_open(request) and not _has_token(request, service.settings.token):
+            _refuse(service, "token", "UNAUTHORIZED")
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if not _is_origin_allowed(request, service.settings.allowed_origins):
+            _refuse(service, "origin", "FORBIDDEN_ORIGIN")
             origin = request.headers["Origin"]
             detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
             return web.json_response({"detail": detail, "code": "FORBIDDEN_ORIGIN"}, status=403)
@@ -47,12 +49,20 @@ def guard(service: Service) -> Any:
     return check
 
 
-def _is_open(request: web.Request) -> bool:
-    handler = request.match_info.handler
-    if getattr(handler, "__func__", handler) in _open_doors:
-        return True
+def _refuse(service: Service, reason: str, code: str) -> None:
+    service.refuse(reason)
+    service.counts.error(code)
+
+
+def is_health(request: web.Request) -> bool:
+    """Whether a request is for ``/health``, wherever the application is mounted."""
     resource = request.match_info.route.resource
     return resource is not None and resource.canonical.endswith("/health")
+
+
+def _is_open(request: web.Request) -> bool:
+    handler = request.match_info.handler
+    return getattr(handler, "__func__", handler) in _open_doors or is_health(request)
 
 
 def _has_token(request: web.Request, token: str | None) -> bool:

@@ -10,15 +10,18 @@ from aiohttp import WSCloseCode, web
 from aioenv import Contract, State
 from aioenv.service.access import guard
 from aioenv.service.docs import Documentation
-from aioenv.service.http import HttpDoors, errors_as_json, read_wait
+from aioenv.service.http import HttpDoors, count_bytes, errors_as_json, read_wait
 from aioenv.service.kept import KeptSessions
+from aioenv.service.logs import identify, send_request_id
 from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
+from aioenv.service.usage import Usage, count_usage
 
-__all__ = ["SERVICE", "create_app"]
+__all__ = ["SERVICE", "USAGE", "create_app"]
 
 SERVICE = web.AppKey("aioenv.service", Service)
+USAGE = web.AppKey("aioenv.usage", Usage)
 _DOORS = web.AppKey("aioenv.doors", set[SocketDoor])
 
 
@@ -63,12 +66,20 @@ def create_app(
     maker = maker_of(environment)
     name = name or str(getattr(maker, "__name__", type(maker).__name__))
     service = Service(environment, contract, name, settings)
+    usage = Usage(service)
 
     app = web.Application(
-        middlewares=[guard(service), errors_as_json],
+        middlewares=[
+            identify,
+            count_bytes(service),
+            guard(service),
+            count_usage(usage),
+            errors_as_json(service),
+        ],
         client_max_size=0,  # the doors know the limit, which may be configured later
     )
     app[SERVICE] = service
+    app[USAGE] = usage
     app[_DOORS] = set()
     app.add_routes(
         [*HttpDoors(service, KeptSessions(service)).routes(), web.get("/ws", _open_door)]
@@ -76,6 +87,7 @@ def create_app(
     documentation = Documentation(service)
     app.add_routes(documentation.routes())
     documentation.describe(app)  # last, once every door is there
+    app.on_response_prepare.append(send_request_id)
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app
@@ -86,6 +98,7 @@ async def _open_door(request: web.Request) -> web.StreamResponse:
     service, doors = request.app[SERVICE], request.app[_DOORS]
     wait_s = read_wait(request)
     if service.is_draining:
+        service.refuse("draining")
         raise web.HTTPServiceUnavailable(text="the service is stopping")
     door = SocketDoor(service, request)
     doors.add(door)

@@ -1,9 +1,9 @@
 """The documentation: the OpenAPI document, and two pages that show it.
 
-``/docs`` lets one try the doors, ``/redoc`` unfolds everything for reading. Both are Swagger UI,
-which renders OpenAPI 3.1, comes from the package ``mkdocs-swagger-ui-tag`` and runs under a policy
-without exceptions. (Redoc itself does not: every page of it asks its maker's host for a picture,
-and styles itself inline.) Pages and files are the same for every environment and hold nothing of
+``/docs`` lets one try the doors, ``/redoc`` unfolds the models and sends nothing. Both are Swagger
+UI, which renders OpenAPI 3.1, comes from the package ``mkdocs-swagger-ui-tag`` and runs under a
+policy without exceptions. (Redoc itself does not: every page of it asks its maker's host for a
+picture, and styles itself inline.) Pages and files are the same for every environment and hold nothing of
 one, so they need no token; the document does, and the page asks the person for it.
 """
 
@@ -109,7 +109,7 @@ class Documentation:
 
     @open_to_all
     async def redoc(self, request: web.Request) -> web.Response:
-        """``GET /redoc``: the document, to read."""
+        """``GET /redoc``: the document, with its models unfolded, to read."""
         return self._page("reading")
 
     @open_to_all

@@ -16,6 +16,8 @@ from aiohttp import WSMsgType, web
 from aiohttp.http import WebSocketReader, WebSocketWriter
 from aiohttp.web_request import BaseRequest
 
+from aioenv.service.counts import Counts
+
 from aiohttp._websocket.reader import WebSocketDataQueue  # isort: skip
 
 __all__ = ["FrameSocket", "TakesFrames"]
@@ -36,7 +38,12 @@ class TakesFrames(Protocol):
         """Take a ping, a pong or a binary frame."""
 
     def on_end(self, error: BaseException | None) -> None:
-        """Hear that no more frames come: the client closes, is gone, or broke the protocol."""
+        """Hear that no more frames come.
+
+        Args:
+            error: ``None`` where the client closes, a `WebSocketError` where it broke the
+                protocol, anything else where it is gone.
+        """
 
 
 class FrameSocket(web.WebSocketResponse[Any]):
@@ -44,12 +51,18 @@ class FrameSocket(web.WebSocketResponse[Any]):
 
     Args:
         owner: who takes them.
+        counts: where to count their bytes.
         max_message_size_bytes: the largest message to take.
         close_timeout_s: how long to wait for the client to agree to a close, in seconds.
     """
 
     def __init__(
-        self, owner: TakesFrames, *, max_message_size_bytes: int, close_timeout_s: float
+        self,
+        owner: TakesFrames,
+        counts: Counts,
+        *,
+        max_message_size_bytes: int,
+        close_timeout_s: float,
     ) -> None:
         super().__init__(
             autoping=False,
@@ -59,6 +72,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
             timeout=close_timeout_s,
         )
         self._owner = owner
+        self._counts = counts
 
     def _post_start(
         self, request: BaseRequest, protocol: str | None, writer: WebSocketWriter
@@ -70,6 +84,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         assert loop is not None
         self._reader = queue = _Queue(request._protocol, _QUEUE_LIMIT_BYTES, loop=loop)
         queue.owner = self._owner
+        queue.counts = self._counts
         self._parser = WebSocketReader(
             self._reader, self._max_msg_size, compress=False, decode_text=False
         )
@@ -91,6 +106,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         if writer._closing:
             raise ConnectionResetError("the connection is closing")
         writer._write_websocket_frame(data, kind, 0)
+        self._counts.sent_bytes += len(data)
         return writer.protocol._paused
 
     async def drain(self) -> None:
@@ -106,8 +122,10 @@ class _Queue(WebSocketDataQueue):
     """Hands frames to their owner; keeps for aiohttp what it needs to close the connection."""
 
     owner: TakesFrames
+    counts: Counts
 
     def feed_data(self, message: Any, size: int) -> None:
+        self.counts.received_bytes += size
         kind = message[0]
         if kind is _TEXT:
             self.owner.on_text(message[1])
@@ -119,7 +137,7 @@ class _Queue(WebSocketDataQueue):
 
     def feed_eof(self) -> None:
         super().feed_eof()
-        self.owner.on_end(None)
+        self.owner.on_end(ConnectionResetError("the client is gone"))
 
     def set_exception(self, error: BaseException, *cause: BaseException) -> None:
         super().set_exception(error, *cause)

@@ -5,6 +5,8 @@ thrown away afterwards, as OpenEnv's services do. ``POST /sessions`` opens one t
 the header ``X-Session-ID`` has the same three doors use it.
 """
 
+import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +30,14 @@ from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
-__all__ = ["SESSION_HEADER", "HttpDoors", "error_response", "read_wait"]
+__all__ = [
+    "SESSION_HEADER",
+    "HttpDoors",
+    "count_bytes",
+    "error_response",
+    "errors_as_json",
+    "read_wait",
+]
 
 SESSION_HEADER = "X-Session-ID"
 
@@ -46,6 +55,7 @@ class HttpDoors:
     def __init__(self, service: Service, kept: KeptSessions) -> None:
         self._service = service
         self._kept = kept
+        self._metrics: Any = None
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of every door."""
@@ -55,6 +65,7 @@ class HttpDoors:
             web.get("/schema", self.schema),
             web.get("/list_environments", self.list_environments),
             web.get("/capacity", self.capacity),
+            web.get("/metrics", self.metrics),
             web.post("/sessions", self.open_session),
             web.delete("/sessions/{session_id}", self.close_session),
             web.get("/state", self.state),
@@ -90,13 +101,21 @@ class HttpDoors:
             headers={"Cache-Control": "no-store"},
         )
 
+    async def metrics(self, request: web.Request) -> web.Response:
+        """``GET /metrics``: every figure of the service, for Prometheus."""
+        if self._metrics is None:
+            self._metrics = await asyncio.to_thread(_make_metrics, self._service)
+        body, content_type = self._metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
     # Sessions
 
     async def open_session(self, request: web.Request) -> web.Response:
         """``POST /sessions``: open a session that lasts; ``?wait_s=`` queues for it."""
         session_id = await self._kept.open(wait_s=read_wait(request))
         if request.transport is None or request.transport.is_closing():
-            await self._kept.close(session_id)  # nobody is left who could learn its id
+            # Nobody is left who could learn its id.
+            await self._kept.close(session_id, "the client is gone")
         body = {
             "session_id": session_id,
             "idle_timeout_s": self._service.settings.http_idle_timeout_s,
@@ -106,7 +125,7 @@ class HttpDoors:
     async def close_session(self, request: web.Request) -> web.Response:
         """``DELETE /sessions/{id}``: end a session."""
         session_id = request.match_info["session_id"]
-        await self._kept.close(session_id)
+        await self._kept.close(session_id, "the client closed")
         return web.Response(status=204)
 
     # Episodes
@@ -154,11 +173,13 @@ class HttpDoors:
             async with self._kept.use(session_id) as session:
                 yield session
             return
-        session = await self._service.open_session(wait_s=wait_s)
+        quietly = logging.DEBUG  # the log of requests tells all of it
+        session = await self._service.open_session(wait_s=wait_s, log_level=quietly)
         try:
             yield session
         finally:
-            await self._service.close_session(session)
+            why = "its only request is answered"
+            await self._service.close_session(session, why, log_level=quietly)
 
     def _observed(self, observation: Observation) -> web.Response:
         data = self._service.contract.observation_data(observation)
@@ -170,22 +191,46 @@ class BadQuery(InvalidRequest):
     """A parameter in a request's address does not fit."""
 
 
-@web.middleware
-async def errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Answer every error that a door raises with its status and a JSON body."""
-    try:
-        return await handler(request)  # type: ignore[no-any-return]
-    except UnknownSession as error:
-        body = {"detail": f"{error}; POST /sessions opens one", "code": "SESSION_NOT_FOUND"}
-        return _json(body, status=404)
-    except BadQuery as error:
-        return error_response(error, "query")
-    except AioEnvError as error:
-        return error_response(error)
-    except web.HTTPError as error:
-        return _http_error_response(request, error)
-    except ConnectionError:  # the client broke off in the middle of the handshake
-        return web.Response(status=400)  # which nobody will read
+def errors_as_json(service: Service) -> Any:
+    """Make the middleware that answers every error of a door with its status and a JSON body."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            return await handler(request)  # type: ignore[no-any-return]
+        except UnknownSession as error:
+            service.counts.error("SESSION_NOT_FOUND")
+            body = {"detail": f"{error}; POST /sessions opens one", "code": "SESSION_NOT_FOUND"}
+            return _json(body, status=404)
+        except AioEnvError as error:
+            service.counts.error(error_reply(error).code)
+            return error_response(error, "query" if isinstance(error, BadQuery) else "body")
+        except web.HTTPError as error:
+            return _http_error_response(request, error)
+        except ConnectionError:  # the client broke off in the middle of the handshake
+            return web.Response(status=400)  # which nobody will read
+
+    return answer
+
+
+def count_bytes(service: Service) -> Any:
+    """Make the middleware that counts the bytes of bodies."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Any) -> web.StreamResponse:
+        answered: web.StreamResponse | None = None
+        try:
+            answered = await handler(request)
+            return answered
+        except web.HTTPException as error:
+            answered = error
+            raise
+        finally:
+            service.counts.received_bytes += request.content.total_bytes
+            if isinstance(answered, web.Response) and request.method != "HEAD":
+                service.counts.sent_bytes += answered.content_length or 0
+
+    return count
 
 
 def error_response(error: AioEnvError, place: str = "body") -> web.Response:
@@ -284,6 +329,13 @@ def _check_step(body: dict[str, Any]) -> None:
             "this is not a valid step",
             errors=[{**error, "input": body.get(error["loc"][0])} for error in errors],
         )
+
+
+def _make_metrics(service: Service) -> Any:
+    # It imports what is needed for nothing else, and takes its time: hence here, in a thread.
+    from aioenv.service.metrics import Metrics
+
+    return Metrics(service)
 
 
 def _written(data: dict[str, Any]) -> web.Response:

@@ -5,17 +5,15 @@ it ends when it is told to, or when nobody has used it for a while.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aioenv import AioEnvError
+from aioenv.service.logs import SESSION_ID
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
 __all__ = ["KeptSessions", "UnknownSession"]
-
-log = logging.getLogger(__name__)
 
 
 class UnknownSession(AioEnvError):
@@ -78,27 +76,32 @@ class KeptSessions:
             async with kept.turn:
                 if self._kept.get(session_id) is not kept:
                     raise UnknownSession(session_id)
+                SESSION_ID.set(session_id)
                 yield kept.session
         finally:
             kept.users -= 1
             kept.used_at = asyncio.get_running_loop().time()
 
-    async def close(self, session_id: str) -> None:
+    async def close(self, session_id: str, why: str = "closed") -> None:
         """End a session; a request that is under way in it ends first.
+
+        Args:
+            session_id: its id.
+            why: what to log as the reason.
 
         Raises:
             UnknownSession: there is no such session, or not any more.
         """
-        await asyncio.shield(self._service.run(self._end(self._withdraw(session_id))))
+        await asyncio.shield(self._service.run(self._end(self._withdraw(session_id), why)))
 
     def beat(self, now: float) -> None:
         """End the sessions that nobody has used for too long."""
         limit_s = self._service.settings.http_idle_timeout_s
         for session_id, kept in tuple(self._kept.items()):
             if not kept.users and now - kept.used_at >= limit_s:
-                log.info("session %s was not used for %g s; it ends", session_id, limit_s)
                 # Withdrawn at once, it cannot be ended or used by a request in between.
-                self._service.run(self._end(self._withdraw(session_id)))
+                kept = self._withdraw(session_id)
+                self._service.run(self._end(kept, f"nobody used it for {limit_s:g} s"))
 
     def _withdraw(self, session_id: str) -> _Kept:
         kept = self._kept.pop(session_id, None)
@@ -108,6 +111,6 @@ class KeptSessions:
             self._service.pulse.discard(self)
         return kept
 
-    async def _end(self, kept: _Kept) -> None:
+    async def _end(self, kept: _Kept, why: str) -> None:
         async with kept.turn:
-            await self._service.close_session(kept.session)
+            await self._service.close_session(kept.session, why)

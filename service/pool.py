@@ -13,7 +13,20 @@ from attrs import frozen
 
 from aioenv import CapacityReached, Closed
 
-__all__ = ["PoolStatistics", "SessionPool", "Slot"]
+__all__ = ["PoolStatistics", "Refusal", "SessionPool", "Slot"]
+
+
+class Refusal(CapacityReached):
+    """Somebody gets no slot.
+
+    Attributes:
+        reason: ``full`` if there was none, and no wish to wait; ``queue_full`` if there was no
+            room to wait either; ``waited`` if none became free in time.
+    """
+
+    def __init__(self, active: int, limit: int, reason: str) -> None:
+        super().__init__(active, limit)
+        self.reason = reason
 
 
 @frozen
@@ -132,12 +145,7 @@ class SessionPool:
             CapacityReached: all are in use.
             Closed: the pool is closed.
         """
-        if self._closed:
-            raise Closed("pool")
-        if self._active >= self.limit:
-            raise self._refusal()
-        self._active += 1
-        return self._given_out()
+        return self._take("full")
 
     async def acquire(self, *, wait_s: float = 0.0) -> Slot:
         """Take a slot, waiting in the queue if need be.
@@ -155,7 +163,7 @@ class SessionPool:
         if self._active < self.limit or self._closed or wait_s <= 0:
             return self.acquire_nowait()
         if len(self._waiters) >= self.max_waiting:
-            raise self._refusal()
+            raise self._refusal("queue_full")
         waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -169,7 +177,7 @@ class SessionPool:
         except BaseException:
             self._leave_queue(waiter)
             raise
-        return self.acquire_nowait()
+        return self._take("waited")
 
     def close(self) -> None:
         """Refuse newcomers from now on, and everybody in the queue. Slots in use stay valid."""
@@ -187,6 +195,15 @@ class SessionPool:
             await self._empty.wait()
 
     # Private methods
+
+    def _take(self, reason: str) -> Slot:
+        """Take a slot if one is free; else refuse for a reason."""
+        if self._closed:
+            raise Closed("pool")
+        if self._active >= self.limit:
+            raise self._refusal(reason)
+        self._active += 1
+        return self._given_out()
 
     def _given_out(self) -> Slot:
         self._acquired += 1
@@ -212,9 +229,9 @@ class SessionPool:
         elif waiter in self._waiters:
             self._waiters.remove(waiter)
 
-    def _refusal(self) -> CapacityReached:
+    def _refusal(self, reason: str) -> Refusal:
         self._refused += 1
-        return CapacityReached(self._active, self.limit)
+        return Refusal(self._active, self.limit, reason)
 
 
 def _has_slot(waiter: "asyncio.Future[Slot]") -> bool:

@@ -7,12 +7,14 @@ import signal
 import socket as sockets
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from aioenv.service.app import SERVICE
+from aioenv.service.app import SERVICE, USAGE
+from aioenv.service.logs import ACCESS_LOG, SERVER_LOG, AccessLogger, configure_logging
 from aioenv.service.settings import Settings
+from aioenv.service.usage import Usage
 
 __all__ = ["Server", "event_loop_factory", "serve"]
 
@@ -36,9 +38,13 @@ class Server:
         app: what `create_app` made.
         host: the address to listen on.
         port: the port; 0 takes a free one.
+        access_log: log every request.
     """
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
+    def __init__(
+        self, app: web.Application, host: str, port: int, *, access_log: bool = False
+    ) -> None:
+        self._access_log = ACCESS_LOG if access_log else None
         self._app = app
         self._host = host
         self._port = port
@@ -63,7 +69,13 @@ class Server:
         Raises:
             OSError: the address cannot be bound.
         """
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            self._app,
+            access_log=self._access_log,
+            access_log_class=AccessLogger,
+            logger=SERVER_LOG,
+            shutdown_timeout=1.0,
+        )
         # asyncio loses sight of a server whose making is cancelled halfway: it is made to the end.
         listening = asyncio.ensure_future(self._listen(runner))
         try:
@@ -112,15 +124,20 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; the second of them ends at once.
 
+    Where the settings name an `idle_exit_s`, it also ends when nobody has used it for so long.
+    Logs go to standard error, unless the root logger has a handler already.
+
     Args:
         app: what `create_app` made.
-        settings: where to listen and how long the grace is; by default the application's own.
+        settings: where to listen, what to log and how long the grace is; by default the
+            application's own.
         announce: is told the address once the service accepts connections.
 
     Raises:
         OSError: the address cannot be bound.
     """
     settings = settings or app[SERVICE].settings
+    configure_logging(settings)
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         runner.run(_serve(app, settings, announce))
     if app[SERVICE].workers.is_busy:
@@ -133,14 +150,29 @@ def serve(
 async def _serve(app: web.Application, settings: Settings, announce: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    server = Server(app, settings.host, settings.port)
+    server = Server(app, settings.host, settings.port, access_log=True)
     url = await server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop)
     announce(f"Serving {app[SERVICE].name} on {url}")
-    await stop.wait()
+    await _wait_over(stop, app[USAGE], settings.idle_exit_s)
     log.info("stopping; sessions have %g s", settings.shutdown_grace_s)
     await server.stop(settings.shutdown_grace_s)
+
+
+async def _wait_over(stop: asyncio.Event, usage: Usage, idle_exit_s: float) -> None:
+    """Wait until a signal tells to stop, or nobody has used the service for so long."""
+    told = asyncio.create_task(stop.wait())
+    tasks: list[asyncio.Task[Any]] = [told]
+    if idle_exit_s:
+        tasks.append(asyncio.create_task(usage.wait_unused(idle_exit_s)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    if not told.done():
+        log.info("nobody has used it for %g s", idle_exit_s)
 
 
 def _on_signal(stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,8 +13,10 @@ import attrs
 from aioenv import Closed, Contract, EnvironmentFailed
 from aioenv.pulse import Pulse
 from aioenv.service.calls import FAILURES, Caller, Workers, in_words, is_async
+from aioenv.service.counts import Counts
 from aioenv.service.environment import Environment, EnvironmentMetadata
-from aioenv.service.pool import SessionPool, Slot
+from aioenv.service.logs import SESSION_ID
+from aioenv.service.pool import Refusal, SessionPool, Slot
 from aioenv.service.session import Session
 from aioenv.service.settings import Settings
 
@@ -39,6 +42,9 @@ class Service:
         contract: the environment's models.
         name: what the environment is called.
         settings: how to run.
+
+    Attributes:
+        counts: what it has done so far.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Service:
         self.factory = factory
         self.contract = contract
         self.name = name
+        self.counts = Counts()
         self._slots: dict[Session, Slot] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._close_by: float | None = None
@@ -98,13 +105,14 @@ class Service:
         self.workers = Workers(settings.worker_threads, settings.max_stragglers)
         self.pulse = Pulse(min(1.0, settings.heartbeat_s / 4))
 
-    async def open_session(self, *, wait_s: float = 0.0) -> Session:
+    async def open_session(self, *, wait_s: float = 0.0, log_level: int = logging.INFO) -> Session:
         """Take a slot and make an environment in it.
 
         Cancelling it gives the slot back and closes what was made.
 
         Args:
             wait_s: how long to queue for a slot, in seconds; the settings cap it.
+            log_level: how important it is for the log.
 
         Raises:
             CapacityReached: there is no slot.
@@ -113,23 +121,55 @@ class Service:
         """
         try:
             slot = await self.pool.acquire(wait_s=min(wait_s, self.settings.max_wait_s))
+        except Refusal as refusal:
+            self.refuse(refusal.reason)
+            raise
         except Closed:
+            self.refuse("draining")
             raise Closed("service") from None
+        session_id = uuid.uuid4().hex
+        SESSION_ID.set(session_id)  # before the environment's constructor, which may log
         if self._is_made_on_loop:
-            session = self._new_session_nowait(slot)
+            session = self._new_session_nowait(session_id, slot)
         else:
-            session = await self._new_session(slot)
+            session = await self._new_session(session_id, slot)
         self._slots[session] = slot
+        self.counts.opened += 1
+        log.log(log_level, "session opened", extra={"session_id": session_id})
         return session
 
-    async def close_session(self, session: Session) -> None:
+    def refuse(self, reason: str) -> None:
+        """Count and log that somebody was turned away.
+
+        Args:
+            reason: one of those that `Counts.refused` knows.
+        """
+        self.counts.refused[reason] += 1
+        log.info("session refused", extra={"reason": reason})
+
+    async def close_session(
+        self, session: Session, why: str = "closed", *, log_level: int = logging.INFO
+    ) -> None:
         """Close a session's environment, then give its slot back; the second call does nothing.
 
         Cancelling it costs nothing: the closing goes on by itself.
+
+        Args:
+            session: one that `open_session` has opened.
+            why: what to log as the reason.
+            log_level: how important it is for the log.
         """
         slot = self._slots.pop(session, None)
         if slot is None:
             return
+        facts = {
+            "session_id": session.id,
+            "why": why,
+            "episodes": session.episodes,
+            "steps": session.steps,
+            "duration_s": round(time.monotonic() - session.opened_at, 6),
+        }
+        log.log(log_level, "session closed", extra=facts)
         if session.is_closed_by_itself:
             slot.release()
         else:
@@ -166,7 +206,7 @@ class Service:
         """Close every session that is left, and wait for it within the time for closing."""
         self.pool.close()
         for session in tuple(self._slots):
-            self.run(self.close_session(session))
+            self.run(self.close_session(session, "the service is stopping"))
         # What ends here may begin something else: the closing of its session, a farewell.
         while self._tasks and (left := self.closing_time_left()):
             await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -195,15 +235,15 @@ class Service:
         maker = maker_of(self.factory)
         return isinstance(maker, type) and is_async(getattr(maker, "reset", None))
 
-    def _new_session_nowait(self, slot: Slot) -> Session:
+    def _new_session_nowait(self, session_id: str, slot: Slot) -> Session:
         try:
-            return self._session_of(self.factory(), self._new_caller())
+            return self._session_of(session_id, self.factory(), self._new_caller())
         except BaseException as error:
             slot.release()
             self._raise_as_failure(error)
             raise
 
-    async def _new_session(self, slot: Slot) -> Session:
+    async def _new_session(self, session_id: str, slot: Slot) -> Session:
         """Make an environment in a thread, or by a coroutine; neither can simply be dropped."""
         caller = self._new_caller()
         making = asyncio.ensure_future(self._make(caller))
@@ -211,13 +251,13 @@ class Service:
         try:
             async with asyncio.timeout(limit_s) as clock:
                 environment = await asyncio.shield(making)
-            return self._session_of(environment, caller)
+            return self._session_of(session_id, environment, caller)
         except BaseException as error:
             if making.done() and (making.cancelled() or making.exception() is not None):
                 caller.close()
                 slot.release()  # there is nothing to undo
             else:
-                self.run(self._abandon(making, caller, slot))
+                self.run(self._abandon(making, session_id, caller, slot))
             if isinstance(error, TimeoutError) and clock.expired():
                 error = TimeoutError(f"it took longer than {limit_s:g} s")
             self._raise_as_failure(error)
@@ -232,17 +272,19 @@ class Service:
             caller.give_up_own_thread()
         return environment
 
-    async def _abandon(self, making: asyncio.Future[Any], caller: Caller, slot: Slot) -> None:
+    async def _abandon(
+        self, making: asyncio.Future[Any], session_id: str, caller: Caller, slot: Slot
+    ) -> None:
         """Give back the slot of a session that never came to be, once its maker is through."""
         if is_async(self.factory):
             making.cancel()  # a thread runs to its end, and what it makes must then be closed
         await asyncio.wait([making], timeout=self.settings.close_timeout_s)
-        undoing = self.run(self._undo(making, caller))
+        undoing = self.run(self._undo(making, session_id, caller))
         await self._clean_up(undoing, caller, slot, is_stuck=not making.done())
 
-    async def _undo(self, making: asyncio.Future[Any], caller: Caller) -> None:
+    async def _undo(self, making: asyncio.Future[Any], session_id: str, caller: Caller) -> None:
         try:
-            await self._session_of(await making, caller).close()
+            await self._session_of(session_id, await making, caller).close()
         except (*FAILURES, asyncio.CancelledError) as error:
             log.debug("an environment that nobody waits for was not made: %r", error)
             caller.close()
@@ -253,11 +295,18 @@ class Service:
         own_thread = getattr(maker_of(self.factory), "own_thread", True)
         return Caller(self.workers, own_thread=own_thread)
 
-    def _session_of(self, environment: Any, caller: Caller) -> Session:
+    def _session_of(self, session_id: str, environment: Any, caller: Caller) -> Session:
         if not isinstance(environment, Environment):
             raise TypeError(f"the factory returned {environment!r}, not an Environment")
-        limit_s = self.settings.step_timeout_s
-        return Session(uuid.uuid4().hex, environment, self.contract, caller, step_timeout_s=limit_s)
+        return Session(
+            session_id,
+            environment,
+            self.contract,
+            caller,
+            self.counts,
+            step_timeout_s=self.settings.step_timeout_s,
+            log_actions=self.settings.log_actions,
+        )
 
     async def _clean_up(
         self, work: "asyncio.Task[None]", caller: Caller, slot: Slot, *, is_stuck: bool

@@ -5,12 +5,15 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
+from time import monotonic, perf_counter
 from typing import Any
 
 from aioenv import AioEnvError, Contract, EnvironmentFailed, InvalidRequest, Observation, State
 from aioenv.service.calls import FAILURES, Caller, in_words, is_async
+from aioenv.service.counts import Counts, Histogram
 from aioenv.service.eager import Suspended, finish, finished, start
 from aioenv.service.environment import Environment
+from aioenv.service.logs import transcribed
 
 __all__ = ["Session"]
 
@@ -26,12 +29,14 @@ class Session:
         caller: what calls the environment's methods.
         episodes: resets that succeeded so far.
         steps: steps that were tried so far, over all episodes.
+        opened_at: when it began, by `time.monotonic`.
     """
 
     __slots__ = (
         "_call_reset",
         "_call_step",
         "_contract",
+        "_counts",
         "_is_closed",
         "_reset_options",
         "_step_timeout_s",
@@ -40,6 +45,7 @@ class Session:
         "environment",
         "episodes",
         "id",
+        "opened_at",
         "steps",
     )
 
@@ -49,19 +55,26 @@ class Session:
         environment: Environment[Any, Any, Any],
         contract: Contract[Any, Any, Any],
         caller: Caller,
+        counts: Counts,
         *,
         step_timeout_s: float = 0.0,
+        log_actions: bool = False,
     ) -> None:
         self.id = id
         self.environment = environment
         self.episodes = 0
         self.steps = 0
+        self.opened_at = monotonic()
         self._contract = contract
+        self._counts = counts
         self.caller = caller
         self._step_timeout_s = step_timeout_s
         is_mixed = is_async(environment.reset) != is_async(environment.step)
         self._call_reset = caller.bind(environment.reset, beside_plain=is_mixed)
         self._call_step = caller.bind(environment.step, beside_plain=is_mixed)
+        if log_actions:
+            self._call_reset = transcribed("reset", self._call_reset, contract)
+            self._call_step = transcribed("step", self._call_step, contract)
         self._under_way: asyncio.Future[None] | None = None
         self._reset_options = _names_taken(type(environment).reset)
         self._is_closed = False
@@ -89,11 +102,13 @@ class Session:
             data = {name: value for name, value in data.items() if name in taken}
         elif "self" in data:
             data = {name: value for name, value in data.items() if name != "self"}
+        started = perf_counter()
         try:
             outcome = start(self._call_reset(**data))
         except (*FAILURES, asyncio.CancelledError) as error:
+            self._counts.resets.since(started)
             raise self._failure("reset", error) from _cause(error)
-        return self._settled("reset", outcome, 0.0)
+        return self._settled("reset", outcome, 0.0, started)
 
     def start_step(
         self, action: Any, timeout_s: float = 0.0
@@ -114,13 +129,16 @@ class Session:
         if not self.episodes and self.environment.reset_first:
             raise InvalidRequest("this environment takes no step before the first reset")
         self.steps += 1
+        started = perf_counter()
         try:
             outcome = start(self._call_step(action))
         except (*FAILURES, asyncio.CancelledError) as error:
+            self._counts.steps.since(started)
             raise self._failure("step", error) from _cause(error)
         if isinstance(outcome, self._contract.observation):
+            self._counts.steps.since(started)
             return outcome  # type: ignore[no-any-return]
-        return self._settled("step", outcome, timeout_s)
+        return self._settled("step", outcome, timeout_s, started)
 
     async def reset(self, data: dict[str, Any]) -> Observation:
         """Begin an episode, as `start_reset` does, and wait for its first observation."""
@@ -182,15 +200,19 @@ class Session:
     # Private methods
 
     def _settled(
-        self, operation: str, outcome: Any, own_limit_s: float
+        self, operation: str, outcome: Any, own_limit_s: float, started: float
     ) -> Observation | Suspended[Observation]:
         """Return what a call came to; the clock is set only for one that suspends."""
         if outcome.__class__ is Suspended:
-            return start(self._in_time(operation, outcome, own_limit_s))
+            return start(self._in_time(operation, outcome, own_limit_s, started))
+        self._durations(operation).since(started)
         return self._checked(operation, outcome)
 
+    def _durations(self, operation: str) -> Histogram:
+        return self._counts.steps if operation == "step" else self._counts.resets
+
     async def _in_time(
-        self, operation: str, call: Suspended[Any], own_limit_s: float
+        self, operation: str, call: Suspended[Any], own_limit_s: float, started: float
     ) -> Observation:
         limits = [limit for limit in (own_limit_s, self._step_timeout_s) if limit]
         limit_s = min(limits, default=None)
@@ -212,6 +234,7 @@ class Session:
         finally:
             self._under_way = None
             under_way.set_result(None)
+            self._durations(operation).since(started)
         return self._checked(operation, outcome)
 
     async def _wait_free(self) -> None:
@@ -227,9 +250,14 @@ class Session:
     def _checked(self, operation: str, observation: Any) -> Observation:
         if isinstance(observation, self._contract.observation):
             if operation == "reset":
-                self.episodes += 1
+                self._count_episode()
             return observation  # type: ignore[no-any-return]
         raise self._misfit(operation, self._contract.observation, observation)
+
+    def _count_episode(self) -> None:
+        self.episodes += 1
+        self._counts.episodes += 1
+        log.debug("episode begun", extra={"session_id": self.id, "episode": self.episodes})
 
     def _failure(self, operation: str, error: BaseException) -> AioEnvError:
         """Return what to tell the client.

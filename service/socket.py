@@ -20,6 +20,7 @@ from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observa
 from aioenv.messages import error_reply, read_request
 from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
+from aioenv.service.logs import SESSION_ID
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
@@ -78,6 +79,7 @@ class SocketDoor:
         self._request = request
         self._socket = FrameSocket(
             self,
+            service.counts,
             max_message_size_bytes=settings.max_message_size_bytes,
             close_timeout_s=settings.close_timeout_s,
         )
@@ -110,6 +112,8 @@ class SocketDoor:
         await self._socket.prepare(self._request)
         self._task = self._loop.create_task(self._live(wait_s), context=self._context)
         await self._task
+        if self._session is not None:
+            SESSION_ID.set(self._session.id)  # for the log of requests, in the handler's context
         return self._socket
 
     def leave(self, code: int, reason: str) -> "asyncio.Task[None] | None":
@@ -135,7 +139,7 @@ class SocketDoor:
             # read. By the second beat it has been.
             self._beats_unanswered += 1
             if now - self._pinged_at >= settings.heartbeat_s and self._beats_unanswered > 1:
-                log.info("%r did not answer a ping for %g s", self, settings.heartbeat_s)
+                self._end(WSCloseCode.OK, f"no ping was answered for {settings.heartbeat_s:g} s")
                 self._drop()
         elif now - self._heard_at >= settings.heartbeat_s:
             self._ping(now)
@@ -176,8 +180,10 @@ class SocketDoor:
         """Cancel the request that is under way: nobody is left to hear of it."""
         if isinstance(error, WebSocketError):
             self._end(error.code, str(error))
-        else:
+        elif error is None:
             self._end(*self._farewell)
+        else:
+            self._end(WSCloseCode.OK, "the client is gone")
 
     # The connection's task
 
@@ -205,7 +211,7 @@ class SocketDoor:
             session = await self._service.open_session(wait_s=wait_s)
         except AioEnvError as error:
             self._farewell = (_close_code(error), error_reply(error).code)
-            self._socket.write_frame(WSMsgType.TEXT, _refusal(error))
+            self._socket.write_frame(WSMsgType.TEXT, self._refusal(error))
             return
         self._session = session
         self._requested_at = self._loop.time()  # the wait in the queue was no idleness
@@ -213,7 +219,7 @@ class SocketDoor:
             await self._converse()
         finally:
             self._phase = _Phase.CLOSING
-            await self._service.close_session(session)
+            await self._service.close_session(session, self._why())
 
     async def _converse(self) -> None:
         """Answer what was kept, then wait for what does not finish where it arrives."""
@@ -264,7 +270,7 @@ class SocketDoor:
                 self._end(WSCloseCode.OK, "")
                 return
         except AioEnvError as error:
-            reply, outcome = _refusal(error), None
+            reply, outcome = self._refusal(error), None
         if outcome is None:
             await self._send(reply)
         else:
@@ -278,7 +284,7 @@ class SocketDoor:
                 self._requested_at = self._loop.time()  # idleness begins with the answer
             reply = self._service.contract.write_observation(outcome)
         except AioEnvError as error:
-            reply = _refusal(error)
+            reply = self._refusal(error)
         await self._send(reply)
 
     async def _send(self, reply: bytes) -> None:
@@ -312,10 +318,24 @@ class SocketDoor:
                 return start(self._answer(outcome))
             reply = self._service.contract.write_observation(outcome)
         except AioEnvError as error:
-            reply = _refusal(error)
+            reply = self._refusal(error)
         if self._socket.write_frame(WSMsgType.TEXT, reply):
             return start(self._socket.drain())
         return None
+
+    def _refusal(self, error: AioEnvError) -> bytes:
+        """Return the reply that tells of an error, and count it."""
+        reply = error_reply(error)
+        self._service.counts.error(reply.code)
+        try:
+            return reply.to_bytes()
+        except ValueError:  # what it quotes of the request can be read, but is too deep to write
+            errors = [{**fault, "input": None} for fault in reply.errors]
+            return attrs.evolve(reply, errors=errors).to_bytes()
+
+    def _why(self) -> str:
+        """Tell the log why the session ends."""
+        return self._farewell[1] or ("the client closed" if self._is_over else "the service failed")
 
     def _hand_over(self, outcome: Suspended[None] | BaseException) -> None:
         """Have the connection's task go on with what did not finish where it arrived."""
@@ -401,12 +421,3 @@ def _close_code(error: AioEnvError) -> int:
             return WSCloseCode.GOING_AWAY
         case _:
             return WSCloseCode.INTERNAL_ERROR
-
-
-def _refusal(error: AioEnvError) -> bytes:
-    reply = error_reply(error)
-    try:
-        return reply.to_bytes()
-    except ValueError:  # what it quotes of the request can be read, but is too deep to be written
-        errors = [{**fault, "input": None} for fault in reply.errors]
-        return attrs.evolve(reply, errors=errors).to_bytes()

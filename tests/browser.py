@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from playwright.async_api import ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import ConsoleMessage, Error, Page, Request, async_playwright
 
 __all__ = ["Watch", "open_page"]
 
@@ -14,6 +14,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: How long anything may take in the browser, in milliseconds. No test depends on it being met.
 DEADLINE_MS = 30_000
 
+_INTERRUPTION = "ERR_NETWORK_CHANGED"
 _LOCAL = ("data", "blob", "about")
 
 
@@ -29,9 +30,32 @@ class Watch:
     def __init__(self, page: Page, host: str) -> None:
         self.host = host
         self.faults: list[str] = []
+        self._page = page
+        self._was_interrupted = False
         page.on("request", self._on_request)
+        page.on("requestfailed", self._on_failure)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
+
+    async def load(self, url: str) -> None:
+        """Open an address; once more where this machine's network was changed meanwhile.
+
+        Chromium breaks off every request then, as when a container starts beside it.
+        """
+        while True:
+            self.faults.clear()
+            self._was_interrupted = False
+            try:
+                await self._page.goto(url, wait_until="networkidle")
+            except Error as error:
+                self._was_interrupted = _INTERRUPTION in error.message
+                if not self._was_interrupted:
+                    raise
+            if not self._was_interrupted:
+                return
+
+    def _on_failure(self, request: Request) -> None:
+        self._was_interrupted |= _INTERRUPTION in (request.failure or "")
 
     def _on_request(self, request: Request) -> None:
         url = urlsplit(request.url)
@@ -55,7 +79,7 @@ async def open_page(url: str) -> AsyncIterator[tuple[Page, Watch]]:
             page = await browser.new_page()
             page.set_default_timeout(DEADLINE_MS)
             watch = Watch(page, urlsplit(url).netloc)
-            await page.goto(url)
+            await watch.load(url)
             yield page, watch
             assert watch.faults == []
         finally:

@@ -17,6 +17,8 @@ from tests.environments import Census, Heard, Tally, Word
 
 __all__ = ["LoopErrors", "Serve", "Served", "eventually"]
 
+pytest_plugins = ["tests.docker.images", "tests.docker.launching", "tests.peer.plugin"]
+
 #: How long anything may take here before it counts as hung. No test depends on it being met.
 DEADLINE_S = 20.0
 
@@ -126,7 +128,7 @@ async def serve(census: Census) -> AsyncIterator[Serve]:
             app = create_app(
                 environment, action, observation, state=state, settings=Settings(**settings)
             )
-            server = Server(app, "127.0.0.1", 0)
+            server = Server(app, "127.0.0.1", 0, access_log=True)
             url = await server.start()
             stack.push_async_callback(_stop, server, app[SERVICE])
             return Served(url, app, app[SERVICE], server)

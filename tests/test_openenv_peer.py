@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -86,18 +85,6 @@ def openenv_host(peer: Peer, limit: int) -> Iterator[Host]:
     with LineProcess(command, cwd=peer.folder) as process:
         url = process.wait_line(r"^READY (http://\S+)$", DEADLINE_S)[1]
         yield Host(url=url, process=process, reward=lambda length: min(length * 0.1, 1.0))
-
-
-@pytest.fixture(scope="session")
-def peer() -> Peer:
-    """Give the real OpenEnv; where it can't be had, skip, but fail in continuous integration."""
-    try:
-        return provide()
-    except PeerUnavailable as exc:
-        reason = str(exc)
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

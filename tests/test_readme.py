@@ -2,20 +2,26 @@
 
 import os
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aioenv.service.settings import settings_table
+from tests.docker.images import build_options, docker
 from tests.peer.process import LineProcess
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 ADDRESS_IN_TEXT = "http://localhost:8000"
+IMAGE_IN_TEXT = "echo-env:latest"
+CONTAINER_IN_TEXT = "my-echo"
 TIMEOUT_S = 90
 
 
@@ -23,8 +29,14 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-PYTHON_BLOCKS = _blocks("python")
-SHELL_BLOCKS = _blocks("bash")
+def _needs_docker(block: str) -> bool:
+    return "docker " in block or IMAGE_IN_TEXT in block
+
+
+PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
+LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
+SHELL_BLOCKS = [block for block in _blocks("bash") if not _needs_docker(block)]
+DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +51,26 @@ def echo_url() -> Iterator[str]:
 def environment(tmp_path: Path) -> dict[str, str]:
     """Find the commands of the interpreter that runs the tests first, as in an activated venv."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "HOME": str(tmp_path)}
+    settings = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+    return {**os.environ, "PATH": path, "HOME": str(tmp_path), "DOCKER_CONFIG": settings}
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
 def test_python_block_runs(block: str, echo_url: str, tmp_path: Path) -> None:
     """A Python block runs as it stands, but for the server's address, and prints something."""
+    _check_python(block.replace(ADDRESS_IN_TEXT, echo_url), tmp_path)
+
+
+@pytest.mark.timeout(TIMEOUT_S * 2, func_only=True)
+@pytest.mark.parametrize("block", LAUNCHING_BLOCKS, ids=range(len(LAUNCHING_BLOCKS)))
+def test_launching_block_runs(block: str, echo_image: str, tmp_path: Path) -> None:
+    """So does one that launches containers, but for the image's name."""
+    _check_python(block.replace(IMAGE_IN_TEXT, echo_image), tmp_path)
+
+
+def _check_python(block: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
-    script.write_text(block.replace(ADDRESS_IN_TEXT, echo_url), "utf-8")
+    script.write_text(block, "utf-8")
     outcome = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         capture_output=True,
@@ -86,6 +110,37 @@ def test_shell_block_runs(
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
 
 
+@pytest.mark.timeout(TIMEOUT_S * 2, func_only=True)
+@pytest.mark.parametrize("block", DOCKER_BLOCKS, ids=range(len(DOCKER_BLOCKS)))
+def test_docker_block_runs(block: str, echo_image: str, environment: dict[str, str]) -> None:
+    """A block's containers run as it stands, but for the names of image and container, the port.
+
+    Its image is built as in the other tests: over their base, and by a name of theirs.
+    """
+    name = f"{CONTAINER_IN_TEXT}-{uuid.uuid4().hex[:8]}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = block.replace(CONTAINER_IN_TEXT, name).replace(IMAGE_IN_TEXT, echo_image)
+    script = script.replace(ADDRESS_IN_TEXT, f"http://localhost:{port}")
+    script = re.sub(r"-p (127\.0\.0\.1:)?8000:8000", f"-p 127.0.0.1:{port}:8000", script)
+    script = script.replace("docker build", shlex.join(["docker", "build", *build_options()]))
+    try:
+        outcome = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            cwd=ROOT,
+            env=environment,
+        )
+        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+        # Each cleans up after itself.
+        assert docker("ps", "--all", "--quiet", "--filter", f"name={name}") == ""
+    finally:
+        docker("rm", "--force", name)
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_demo_plays_256_episodes_at_once(environment: dict[str, str]) -> None:
     """``make demo`` plays 256 concurrent episodes and prints their table."""
@@ -118,6 +173,24 @@ def test_echo_tables_tell_the_models() -> None:
         assert table is not None, model
         named = set(re.findall(r"^\| `(\w+)` \|", table.group(), re.MULTILINE)) - {model.__name__}
         assert named == {field.name for field in fields(model)}
+
+
+def test_metrics_table_names_every_metric() -> None:
+    """The README's table of metrics has the names and types that a service exposes."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from aioenv.service import SERVICE
+    from aioenv.service.metrics import Metrics
+    from echo_env.app import app
+
+    text, _ = Metrics(app[SERVICE]).render("")
+    families = list(text_string_to_metric_families(text.decode()))
+    exposed = {
+        (family.name + ("_total" if family.type == "counter" else ""), family.type)
+        for family in families
+        if family.name.startswith("aioenv_")
+    }
+    assert set(re.findall(r"^\| `(aioenv_\w+)` \| (\w+) \|", README, re.MULTILINE)) == exposed
 
 
 def _between(name: str) -> str:

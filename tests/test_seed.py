@@ -1,7 +1,7 @@
 """The seed's examples, as they stand, against a live server.
 
 Each script is a block of the seed with its placeholders filled in; nothing but the address of the
-server is changed. (The examples with Docker need Docker.)
+server, or the name of the image, is changed.
 """
 
 import subprocess
@@ -12,6 +12,32 @@ from pathlib import Path
 import pytest
 
 from tests.peer.process import LineProcess
+
+QUICK_START = """
+from echo_env import EchoAction, EchoEnv
+
+try:
+    # Create environment from Docker image
+    echo_envenv = EchoEnv.from_docker_image("echo_env-env:latest")
+
+    # Reset
+    result = echo_envenv.reset()
+    print(f"Reset: {result.observation.echoed_message}")
+
+    # Send multiple messages
+    messages = ["Hello, World!", "Testing echo", "Final message"]
+
+    for msg in messages:
+        result = echo_envenv.step(EchoAction(message=msg))
+        print(f"Sent: '{msg}'")
+        print(f"  → Echoed: '{result.observation.echoed_message}'")
+        print(f"  → Length: {result.observation.message_length}")
+        print(f"  → Reward: {result.reward}")
+
+finally:
+    # Always clean up
+    echo_envenv.close()
+"""
 
 EXISTING_SERVER = """
 from echo_env import EchoAction, EchoEnv
@@ -90,6 +116,27 @@ def run(script: str, server: str, tmp_path: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout
+
+
+@pytest.mark.timeout(100, func_only=True)  # the fixture builds an image
+def test_the_quick_start(echo_image: str, tmp_path: Path) -> None:
+    """The first example of all starts a container, plays, and cleans up."""
+    script = QUICK_START.replace("echo_env-env:latest", echo_image)
+    assert run(script, "", tmp_path).splitlines() == [
+        "Reset: Echo environment ready!",
+        "Sent: 'Hello, World!'",
+        "  → Echoed: 'Hello, World!'",
+        "  → Length: 13",
+        "  → Reward: 1.3",
+        "Sent: 'Testing echo'",
+        "  → Echoed: 'Testing echo'",
+        "  → Length: 12",
+        "  → Reward: 1.2000000000000002",
+        "Sent: 'Final message'",
+        "  → Echoed: 'Final message'",
+        "  → Length: 13",
+        "  → Reward: 1.3",
+    ]
 
 
 def test_connecting_to_an_existing_server(server: str, tmp_path: Path) -> None:

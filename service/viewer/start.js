@@ -23,7 +23,6 @@ function show() {
     dom_id: "#viewer",
     deepLinking: true,
     displayRequestDuration: true,
-    docExpansion: isForReading ? "full" : "list",
     defaultModelsExpandDepth: isForReading ? 2 : 0,
     defaultModelExpandDepth: 5,
     defaultModelRendering: isForReading ? "model" : "example",

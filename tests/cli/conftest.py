@@ -18,7 +18,7 @@ from tests.peer.process import LineProcess
 __all__ = ["DEADLINE_S", "Program", "Start"]
 
 #: How long a program may take to start or to end before it counts as hung.
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 WORLDS = '''
 """An environment that does what its actions say, in four ways to be served."""

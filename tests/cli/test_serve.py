@@ -136,3 +136,58 @@ async def test_token_and_message_size_reach_the_service(start: Start) -> None:
             await client.step({"do": "x" * 2000})
         assert caught.value.close_code == 1009
     assert "sesame" not in program.output
+
+
+async def play(url: str) -> None:
+    """Play two steps in a session whose request has a name."""
+    headers = {"X-Request-ID": "mine"}
+    async with GenericEnvClient(url, headers=headers) as client:
+        await client.reset()
+        await client.step({"do": "one"})
+        await client.step({"do": "end"})
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        (["--log-format", "json", "--log-actions"], {}),
+        ([], {"AIOENV_LOG_FORMAT": "json", "AIOENV_LOG_ACTIONS": "yes"}),
+        (["--log-actions"], {"AIOENV_LOG_FORMAT": "json", "AIOENV_LOG_ACTIONS": "no"}),
+    ],
+    ids=["options", "variables", "both"],
+)
+async def test_the_log_is_one_json_object_a_line(
+    start: Start, folder: Path, options: list[str], variables: dict[str, str]
+) -> None:
+    """From the loading of the application to the stop; contents only where they are asked for."""
+    with (folder / "worlds.py").open("a", encoding="utf-8") as file:
+        file.write("import logging\nlogging.getLogger('worlds').warning('loading')\n")
+    program = start("serve", "worlds:app", "--port", 0, *options, **variables)
+    await play(program.wait_address(DEADLINE_S))
+    assert program.stop() == 0
+    lines = [line for line in program.output.splitlines() if not line.startswith("Serving ")]
+    records = [loads(line) for line in lines]
+    assert [record["message"] for record in records] == [
+        "loading",
+        "session opened",
+        "reset",
+        "step",
+        "step",
+        "session closed",
+        "request",
+        records[-1]["message"],
+    ]
+    assert records[-1]["message"].startswith("stopping")
+    assert {record["request_id"] for record in records[1:-1]} == {"mine"}
+    assert [record["asked"] for record in records[2:5]] == [{}, {"do": "one"}, {"do": "end"}]
+
+
+async def test_the_log_is_text_without_contents_by_default(start: Start) -> None:
+    """A line for each session's opening and end, none for a step."""
+    program = start("serve", "worlds:app", "--port", 0, "--no-log-actions")
+    await play(program.wait_address(DEADLINE_S))
+    assert program.stop() == 0
+    assert ": session opened session_id=" in program.output
+    assert ' why="the client closed" episodes=1 steps=2 duration_s=' in program.output
+    assert ": request method=GET path=/ws status=101 duration_s=" in program.output
+    assert " step " not in program.output

@@ -2,7 +2,7 @@
 
 Run by the peer's interpreter, never ours::
 
-    play.py URL SCENARIO      play one and print its report
+    play.py URL SCENARIO      play one and print its report; or IMAGE from_docker_image
     play.py                   read lines "URL SCENARIO" and print a report for each
 
 A report is one line of JSON: ``{"scenario": …, "saw": {…}}``, or ``{"scenario": …, "failure":
@@ -222,6 +222,22 @@ async def capacity(url: str) -> Report:
     return report
 
 
+# Containers
+
+
+async def from_docker_image(image: str) -> Report:
+    """Have OpenEnv's own launcher start a container of an image, and play an episode there."""
+    env = await EchoEnv.from_docker_image(image)
+    try:
+        return {
+            "reset": seen(await env.reset(seed=7, episode_id="ep-7")),
+            "steps": [seen(await env.step(EchoAction(message=text))) for text in MESSAGES],
+            "state": seen_state(await env.state()),
+        }
+    finally:
+        await env.close()
+
+
 # Things that go wrong
 
 
@@ -310,6 +326,7 @@ SCENARIOS: dict[str, Callable[[str], Any]] = {
         unknown_reset_option,
         large,
         cancelled,
+        from_docker_image,
     )
 }
 

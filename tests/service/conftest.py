@@ -15,7 +15,7 @@ from aiohttp import WSMsgType
 from aioenv.service import event_loop_factory
 from tests.conftest import DEADLINE_S, Served, eventually
 
-__all__ = ["Connect", "OpenRaw", "RawPeer", "Talk"]
+__all__ = ["AskRaw", "Connect", "OpenRaw", "RawPeer", "Talk"]
 
 
 def pytest_asyncio_loop_factories(
@@ -200,6 +200,31 @@ async def open_raw() -> AsyncIterator[OpenRaw]:
     yield open_peer
     for peer in peers:
         peer.abort()
+
+
+class AskRaw(Protocol):
+    """The `ask_raw` fixture."""
+
+    async def __call__(self, served: Served, *lines: bytes) -> bytes:
+        """Send the lines of a request, and return all that is answered."""
+
+
+@pytest.fixture
+def ask_raw() -> AskRaw:
+    """Send HTTP requests that no client would write."""
+
+    async def ask(served: Served, *lines: bytes) -> bytes:
+        host, _, port = served.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            head = [*lines, b"Host: " + host.encode(), b"Connection: close", b"", b""]
+            writer.write(b"\r\n".join(head))
+            async with asyncio.timeout(DEADLINE_S):
+                return await reader.read()
+        finally:
+            writer.close()
+
+    return ask
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ DOORS = [
     ("GET", "/schema"),
     ("GET", "/list_environments"),
     ("GET", "/capacity"),
+    ("GET", "/metrics"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions/x"),
     ("DELETE", "/sessions/health"),

@@ -46,12 +46,16 @@ async def test_docs_let_one_play(serve: Serve) -> None:
         )
 
 
-async def test_redoc_unfolds_everything(serve: Serve) -> None:
-    """Every door and every model can be read without a click, and none is sent anywhere."""
+async def test_redoc_is_for_reading(serve: Serve) -> None:
+    """Every model can be read without a click; a door can be unfolded, and not be sent anything."""
     served = await serve(NimEnvironment, action=Take, observation=Heap, state=NimState)
     async with open_page(f"{served.url}/redoc") as (page, _):
-        await expect(page.locator(".opblock.is-open")).to_have_count(15)
-        await expect(page.locator("body")).to_contain_text("How many to take")
+        models = page.locator(".models")
+        await expect(models).to_contain_text("How many to take")
+        await expect(models).to_contain_text("What the opponent took")
+        await unfold(page, "step")
+        await expect(page.locator("[id$=-step]")).to_contain_text("Take an action")
+        await expect(page.locator("[id$=-step] .responses-table")).to_be_visible()
         await expect(page.locator("button.execute, button.try-out__btn")).to_have_count(0)
 
 

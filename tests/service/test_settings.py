@@ -24,10 +24,14 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "AIOENV_MAX_MESSAGE_SIZE_MB": ("0.25", 0.25),
     "AIOENV_CLOSE_TIMEOUT_S": ("6", 6.0),
     "AIOENV_SHUTDOWN_GRACE_S": ("0", 0.0),
+    "AIOENV_IDLE_EXIT_S": ("120", 120.0),
     "AIOENV_WORKER_THREADS": ("8", 8),
     "AIOENV_MAX_STRAGGLERS": ("0", 0),
     "AIOENV_ALLOWED_ORIGINS": (" https://a.test, ,http://b ", ("https://a.test", "http://b")),
     "AIOENV_TOKEN": ("s3cret", "s3cret"),
+    "AIOENV_LOG_FORMAT": ("json", "json"),
+    "AIOENV_LOG_LEVEL": ("warning", "warning"),
+    "AIOENV_LOG_ACTIONS": ("Yes", True),
     "ENV_README_PATH": ("docs/README.md", Path("docs/README.md")),
 }
 
@@ -97,9 +101,14 @@ def test_an_argument_outdoes_a_variable() -> None:
         ("AIOENV_CLOSE_TIMEOUT_S", "inf"),
         ("AIOENV_SHUTDOWN_GRACE_S", "-1"),
         ("AIOENV_SHUTDOWN_GRACE_S", "inf"),
+        ("AIOENV_IDLE_EXIT_S", "-1"),
+        ("AIOENV_IDLE_EXIT_S", "inf"),
         ("AIOENV_WORKER_THREADS", "0"),
         ("AIOENV_MAX_STRAGGLERS", "-1"),
         ("AIOENV_MAX_WAITING", "-1"),
+        ("AIOENV_LOG_FORMAT", "xml"),
+        ("AIOENV_LOG_LEVEL", "loud"),
+        ("AIOENV_LOG_ACTIONS", "perhaps"),
     ],
 )
 def test_a_variable_that_does_not_fit_is_named(variable: str, text: str) -> None:
