@@ -200,7 +200,9 @@ DOORS = (
                 "Session",
                 headers={"Location": "Where to delete it"},
                 links={
-                    **dict.fromkeys(("reset", "step", "state"), {"X-Session-ID": _NEW_SESSION}),
+                    "reset": {"X-Session-ID": _NEW_SESSION},
+                    "step": {"X-Session-ID": _NEW_SESSION},
+                    "state": {"X-Session-ID": _NEW_SESSION},
                     "close_session": {"session_id": _NEW_SESSION},
                 },
             ),

@@ -120,7 +120,8 @@ def _string(schema: Schema, root: Schema, depth: int) -> str:
         return _BASE64
     text: str = _FORMATS.get(schema.get("format", ""), "text")
     least: int = schema.get("minLength", 0)
-    text = (text * math.ceil(least / len(text)))[: max(least, len(text))]
+    if least > len(text):
+        text = (text * least)[:least]
     text = text[: schema.get("maxLength", len(text))]
     if not re.search(schema.get("pattern", ""), text):
         raise NoExample(f"nothing is known that matches {schema['pattern']}")

@@ -154,7 +154,9 @@ def _schemas(service: Service) -> dict[str, Schema]:
     state = _example(models["state"], contract.read_state)
     if action and action.get("metadata") == {}:
         del action["metadata"]  # it may be there, but it says nothing
-    schemas = {name: dict(schema) for name, schema in SCHEMAS.items()}
+    examples = {"Action": action, "Observation": observation, "State": state}
+    schemas: dict[str, Schema] = {name: {} for name in examples}  # theirs, first of all
+    schemas |= {name: dict(schema) for name, schema in SCHEMAS.items()}
     if not any("$defs" in model for model in models.values()):
         schemas["Schemas"]["examples"] = [models]  # tools would follow its references from here
     schemas["StepRequest"] = object_schema(
@@ -180,8 +182,6 @@ def _schemas(service: Service) -> dict[str, Schema]:
         },
         [] if observation is None else [_result(observation)],
     )
-    examples = {"Action": action, "Observation": observation, "State": state}
-    schemas |= {name: {} for name in examples}  # no other class may have these names
     for name, example in examples.items():
         _add_model(schemas, name, models[name.lower()], example)
     return schemas

@@ -23,7 +23,7 @@ function show() {
     dom_id: "#viewer",
     deepLinking: true,
     displayRequestDuration: true,
-    defaultModelsExpandDepth: isForReading ? 2 : 0,
+    defaultModelsExpandDepth: isForReading ? 5 : 0,
     defaultModelExpandDepth: 5,
     defaultModelRendering: isForReading ? "model" : "example",
     supportedSubmitMethods: isForReading ? [] : ["get", "post", "delete"],
