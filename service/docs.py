@@ -12,14 +12,12 @@ import functools
 import gzip
 import hashlib
 import html
-from importlib import resources
 
 from aiohttp import web
 from attrs import frozen
 
 from aioenv import dumps
 from aioenv.service.access import open_to_all
-from aioenv.service.openapi import OpenApi
 from aioenv.service.service import Service
 
 __all__ = ["Documentation"]
@@ -81,7 +79,7 @@ class Documentation:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._openapi: OpenApi | None = None
+        self._routes: set[tuple[str, str]] = set()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the document, of the pages and of their files."""
@@ -93,12 +91,11 @@ class Documentation:
         ]
 
     def describe(self, app: web.Application) -> None:
-        """Describe the doors that an application has by now, under their paths of now."""
+        """Note the doors that an application has by now, under their paths of now."""
         resources_of = ((route.method, route.resource) for route in app.router.routes())
-        self._openapi = OpenApi(
-            self._service,
-            {(method, resource.canonical) for method, resource in resources_of if resource},
-        )
+        self._routes = {
+            (method, resource.canonical) for method, resource in resources_of if resource
+        }
 
     async def document(self, request: web.Request) -> web.Response:
         """``GET /openapi.json``: the document."""
@@ -135,8 +132,9 @@ class Documentation:
 
     @functools.cached_property
     def _document(self) -> bytes:
-        assert self._openapi is not None, "nothing was described"
-        return dumps(self._openapi.document)
+        from aioenv.service.openapi import OpenApi  # late, as below: most are never asked for it
+
+        return dumps(OpenApi(self._service, self._routes).document)
 
     def _page(self, view: str) -> web.Response:
         page = _PAGE.format(
@@ -158,6 +156,8 @@ class _File:
 
 @functools.cache
 def _read(name: str) -> _File:
+    from importlib import resources
+
     package, path = _FILES[name]
     body = resources.files(package).joinpath(path).read_bytes()
     return _File(

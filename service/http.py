@@ -273,7 +273,7 @@ def _http_error_response(request: web.Request, error: web.HTTPError) -> web.Resp
             headers["Allow"] = error.headers["Allow"]
             detail = f"{request.path} takes {headers['Allow']}, not {request.method}"
         case _:
-            detail = error.text or error.reason
+            detail = " ".join((error.text or error.reason).split())
     return _json({"detail": detail, "code": code}, status=error.status, headers=headers)
 
 

@@ -143,7 +143,12 @@ SCHEMAS: Mapping[str, Schema] = {
 ERRORS: Mapping[int, Failure] = {
     400: Failure(
         "This door takes something else, which the reply names",
-        [{"detail": "No WebSocket UPGRADE hdr: None", "code": "BAD_REQUEST"}],
+        [
+            {
+                "detail": 'No WebSocket UPGRADE hdr: None Can "Upgrade" only to "WebSocket".',
+                "code": "BAD_REQUEST",
+            }
+        ],
     ),
     401: Failure(
         "The bearer token is missing or wrong",

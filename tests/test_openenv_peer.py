@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -258,6 +259,25 @@ def test_its_client_cancels_a_step(player: Player, host: Host) -> None:
     assert_ready(saw["reset"])
     assert_echo(saw["step"], "read", host.reward(4))
     assert saw["state"] == {"episode_id": "ep-next", "step_count": 1}
+
+
+def test_its_validator_passes_the_service(peer: Peer, aioenv_service: Host) -> None:
+    """``openenv validate --url`` finds every criterion met, the required ones and the others."""
+    command = [str(peer.python), "-I", "-m", "openenv.cli", "validate", "--json"]
+    outcome = subprocess.run(
+        [*command, "--url", aioenv_service.url, "--timeout", "30"],
+        cwd=peer.folder,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    report = json.loads(outcome.stdout)
+    failed = [criterion for criterion in report["criteria"] if not criterion["passed"]]
+    assert failed == []
+    assert len(report["criteria"]) == 6
+    assert (report["passed"], report["mode"]) == (True, "simulation")
+    assert report["standard_profile"] == "openenv-http/1.x"
+    assert outcome.returncode == 0, outcome.stderr
 
 
 # Our clients on OpenEnv's server

@@ -13,6 +13,7 @@ DOORS = [
     ("GET", "/metadata"),
     ("GET", "/schema"),
     ("GET", "/list_environments"),
+    ("GET", "/openapi.json"),
     ("GET", "/capacity"),
     ("GET", "/metrics"),
     ("POST", "/sessions"),
