@@ -1,6 +1,6 @@
-"""``python -m tests.browser.screenshots``: the pictures of the web interface in ``docs/screenshots``.
+"""``python -m tests.browser.screenshots`` takes the pictures of `docs/screenshots`.
 
-They look best where the fonts Inter and JetBrains Mono are installed.
+They show the web interface, and look best where the fonts Inter and JetBrains Mono are installed.
 """
 
 import asyncio
