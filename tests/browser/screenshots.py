@@ -1,6 +1,6 @@
-"""``python -m tests.browser.screenshots`` takes the pictures of `docs/screenshots`.
+"""``python -m tests.browser.screenshots``: pictures of the web interface in ``docs/screenshots``.
 
-They show the web interface, and look best where the fonts Inter and JetBrains Mono are installed.
+They look best where the fonts Inter and JetBrains Mono are installed.
 """
 
 import asyncio
