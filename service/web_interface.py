@@ -9,7 +9,6 @@ import asyncio
 import functools
 import hashlib
 import re
-from importlib import resources
 
 from aiohttp import web
 from attrs import frozen
@@ -44,6 +43,8 @@ class _Asset:
 @functools.cache
 def _assets() -> dict[str, _Asset]:
     """Read the page's files, once."""
+    from importlib import resources  # late: whoever serves no page needs none of it
+
     assets = {}
     for path in resources.files("aioenv.service").joinpath("web").iterdir():
         content_type = _TYPES.get(path.name.rpartition(".")[2])
