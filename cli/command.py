@@ -9,17 +9,19 @@ from aioenv.cli.build import build
 from aioenv.cli.containers import prune, ps
 from aioenv.cli.errors import Diagnosis, debug_option, report_error
 from aioenv.cli.init import init
+from aioenv.cli.push import push
 from aioenv.cli.rollout import rollout
 from aioenv.cli.serve import serve
 
 __all__ = ["aioenv", "main"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, name: str = "aioenv") -> int:
     """Run the command line.
 
     Args:
         argv: the arguments; by default the program's own.
+        name: what it is called, for its help.
 
     Returns:
         The exit code: 0 for success, 1 where the command or one of its episodes failed, 2 for
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = aioenv.main(
             None if argv is None else list(argv),
-            prog_name="aioenv",
+            prog_name=name,
             standalone_mode=False,
             obj=diagnosis,
         )
@@ -47,6 +49,7 @@ Examples:
   aioenv serve                       serve the environment of this folder
   aioenv rollout --episodes 256      play 256 episodes of Echo
   aioenv build                       build its image
+  aioenv push                        deploy it to Hugging Face
   aioenv ps                          list the containers that clients have started
 """,
 )
@@ -60,5 +63,6 @@ aioenv.add_command(init)
 aioenv.add_command(serve)
 aioenv.add_command(build)
 aioenv.add_command(rollout)
+aioenv.add_command(push)
 aioenv.add_command(ps)
 aioenv.add_command(prune)

@@ -1,15 +1,14 @@
 """Images: where they come from when they are not here yet, and what is shown meanwhile."""
 
-import json
+import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from aioenv import LaunchFailed
+from aioenv.client.credentials import credentials_of, registry_of
 from aioenv.client.engine import Engine, docker_errors
 
 __all__ = ["PullPolicy", "ensure_image", "space_image"]
@@ -67,10 +66,11 @@ async def _is_here(engine: Engine, image: str) -> bool:
 
 async def _pull(engine: Engine, image: str) -> None:
     log.info("pulling the image %s", image)
+    auth = await asyncio.to_thread(credentials_of, image)
     try:
         with docker_errors(f"there is no image {image!r} here, and it cannot be pulled"):
             reports: AsyncIterator[dict[str, Any]] = engine.docker.images.pull(
-                image, auth=_credentials(image), stream=True
+                image, auth=auth, stream=True
             )
             with _shown(image) as shown:
                 async for report in reports:
@@ -82,32 +82,11 @@ async def _pull(engine: Engine, image: str) -> None:
 
 
 def _remedy(image: str) -> str:
-    build = "" if _registry_of(image) else f"build it (docker build -t {image} .), or "
+    build = "" if registry_of(image) else f"build it (docker build -t {image} .), or "
     return (
         f"{build}check its name, and pull it yourself (docker pull {image}, after docker login "
         "where it is private)"
     )
-
-
-def _credentials(image: str) -> dict[str, str] | None:
-    """Return what `docker login` has noted in plain for an image's registry, if anything."""
-    registry = _registry_of(image)
-    if registry is None:
-        return None  # aiodocker takes none for Docker Hub's short names
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    try:
-        accounts = json.loads((folder / "config.json").read_bytes()).get("auths", {})
-        account = accounts.get(registry) or accounts.get(f"https://{registry}")
-        return {"auth": account["auth"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _registry_of(image: str) -> str | None:
-    """Return the host that an image's name begins with, by Docker's rule for telling one."""
-    registry, slash, _ = image.partition("/")
-    is_host = slash and ("." in registry or ":" in registry or registry == "localhost")
-    return registry if is_host else None
 
 
 # Progress

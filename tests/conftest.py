@@ -17,7 +17,12 @@ from tests.environments import Census, Heard, Tally, Word
 
 __all__ = ["LoopErrors", "Serve", "Served", "eventually"]
 
-pytest_plugins = ["tests.docker.images", "tests.docker.launching", "tests.peer.plugin"]
+pytest_plugins = [
+    "tests.docker.images",
+    "tests.docker.launching",
+    "tests.hub.pushing",
+    "tests.peer.plugin",
+]
 
 #: How long anything may take here before it counts as hung. No test depends on it being met.
 DEADLINE_S = 20.0

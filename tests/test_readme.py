@@ -15,6 +15,8 @@ import pytest
 
 from aioenv.service.settings import settings_table
 from tests.docker.images import base_image, build_options, docker, network_options
+from tests.hub.hub import Hub
+from tests.hub.pushing import hub_variables
 from tests.peer.process import LineProcess
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +37,10 @@ def _needs_docker(block: str) -> bool:
 
 PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
 LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
-SHELL_BLOCKS = [block for block in _blocks("bash") if not _needs_docker(block)]
+DEPLOY_BLOCKS = [block for block in _blocks("bash") if "openenv push" in block]
+SHELL_BLOCKS = [
+    block for block in _blocks("bash") if not _needs_docker(block) and block not in DEPLOY_BLOCKS
+]
 DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
 
 
@@ -141,6 +146,33 @@ def test_docker_block_runs(block: str, echo_image: str, environment: dict[str, s
         assert docker("ps", "--all", "--quiet", "--filter", f"name={name}") == ""
     finally:
         docker("rm", "--force", name)
+
+
+@pytest.mark.timeout(TIMEOUT_S * 2, func_only=True)
+@pytest.mark.parametrize("block", DEPLOY_BLOCKS, ids=range(len(DEPLOY_BLOCKS)))
+def test_deploy_block_runs(
+    block: str,
+    hub: Hub,
+    environment: dict[str, str],
+    environment_folder: Path,
+    tmp_path: Path,
+) -> None:
+    """A block's pushes, from an environment's folder, make Spaces of a Hub on loopback."""
+    keys = {"PATH": environment["PATH"], "OPENAI_API_KEY": "key-of-the-readme"}
+    outcome = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S * 2,
+        cwd=environment_folder,
+        env=hub_variables(hub, tmp_path, **keys),
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert set(hub.spaces) == {"ada/my_env", "my-org/my_env", "my-org/my-env"}
+    assert hub.spaces["my-org/my_env"].is_private
+    assert len(hub.spaces["my-org/my-env"].pull_requests) == 1
+    assert hub.spaces["ada/my_env"].secrets == {"OPENAI_API_KEY": "key-of-the-readme"}
+    assert "key-of-the-readme" not in outcome.stdout + outcome.stderr
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

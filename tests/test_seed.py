@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.hub import Hub
+from tests.hub.pushing import hub_variables, script_path
 from tests.peer.process import LineProcess
+
+ROOT = Path(__file__).parent.parent
 
 QUICK_START = """
 from echo_env import EchoAction, EchoEnv
@@ -88,6 +92,19 @@ def run_episode(client_id: int):
 with ThreadPoolExecutor(max_workers=4) as executor:
     results = list(executor.map(run_episode, range(4)))
 """
+
+
+# The blocks of "Deploying to Hugging Face Spaces", line by line, and the Space of each.
+PUSHES = {
+    "openenv push": "ada/echo_env",
+    "openenv push --namespace my-org --private": "my-org/echo_env",
+    "openenv push --repo-id my-org/my-env": "my-org/my-env",
+    "openenv push --base-image ghcr.io/meta-pytorch/openenv-base:latest": "ada/echo_env",
+    "openenv push --private": "ada/echo_env",
+    "openenv push --repo-id my-org/my-env --base-image custom-base:latest --private": (
+        "my-org/my-env"
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +190,29 @@ def test_direct_environment_testing() -> None:
     assert (done.stderr, done.returncode) == ("", 0)
     for promise in ("reset:", "step:", "state:", "reward 1.3"):
         assert promise in done.stdout
+
+
+@pytest.mark.timeout(180, func_only=True)
+def test_deploying_to_hugging_face_spaces(hub: Hub, tmp_path: Path) -> None:
+    """Each command of the seed pushes Echo, from this repository, as its options say."""
+    for command, name in PUSHES.items():
+        hub.spaces.clear()
+        _, *arguments = command.split()
+        done = subprocess.run(
+            [script_path("openenv"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
+            env=hub_variables(hub, tmp_path),
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{hub.url}/spaces/{name}\n"
+        space = hub.spaces[name]
+        assert space.is_private is ("--private" in arguments)
+        dockerfile = space.files["Dockerfile"].decode()
+        assert "\nENV ENABLE_WEB_INTERFACE=true\n" in dockerfile
+        if "--base-image" in arguments:
+            image = arguments[arguments.index("--base-image") + 1]
+            assert f"\nARG BASE_IMAGE={image}\n" in dockerfile

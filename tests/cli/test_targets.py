@@ -76,7 +76,7 @@ def test_wrong_target_is_one_clear_line(
     ("manifest", "message"),
     [
         ("name: world\n", "does not name its application; add: app: module:attribute"),
-        ("- 1\n", "does not name its application"),
+        ("- 1\n", "holds no entries"),
         ("app: 3\n", "does not name its application"),
         ("app: [\n", "openenv.yaml cannot be read: while parsing"),
         ("app: worlds:app\nport: high\n", "names the port 'high', which is no number up to 65535"),
