@@ -270,11 +270,7 @@ def parse(text: str | bytes, what: str) -> dict[str, Any]:
         value = loads(text)
     except ValueError as error:
         words = text if isinstance(text, str) else text.decode(errors="replace")
-        has_odd_number = any(number in words for number in ("NaN", "Infinity"))
-        raise Fault(
-            f"{what} is not JSON ({error}): {shown(words)}",
-            "JSON has no NaN or Infinity: send null" if has_odd_number else "answer with JSON",
-        ) from error
+        raise Fault(f"{what} is not JSON ({error}): {shown(words)}", "answer with JSON") from error
     if not isinstance(value, dict):
         raise Fault(f"{what} is no JSON object: {shown(value)}")
     return value

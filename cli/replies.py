@@ -1,5 +1,6 @@
 """The replies: whether an observation, a state or an error has the wire's shape."""
 
+import json
 import math
 from typing import Any
 
@@ -40,6 +41,7 @@ def read_observation(data: dict[str, Any], what: str) -> dict[str, Any]:
         raise Fault(f"the reward of {what} is {wrong}", "send a finite number, or null")
     if not isinstance(done, bool):
         raise Fault(f"the 'done' of {what} is {shown(done)}", "send true or false")
+    _check_numbers(observation, what)
     return {**observation, "reward": reward, "done": done}
 
 
@@ -54,6 +56,7 @@ def read_state(data: dict[str, Any], what: str) -> dict[str, Any]:
         raise Fault(f"the step_count of {what} is {shown(count)}", "send how many steps there were")
     if not isinstance(episode_id, str | None):
         raise Fault(f"the episode_id of {what} is {shown(episode_id)}", "send a text, or null")
+    _check_numbers(data, what)
     return data
 
 
@@ -72,3 +75,14 @@ def check_error(reply: dict[str, Any], what: str, code: str) -> None:
         )
     if not isinstance(data.get("message"), str):
         raise Fault(f"the error for {what} has no message: {shown(data)}", "say what is wrong")
+
+
+def _check_numbers(value: Any, what: str) -> None:
+    """Refuse what our reader lets pass, and others do not."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise Fault(
+            f"the reply to {what} holds NaN or Infinity, which JSON does not know: {shown(value)}",
+            "send null",
+        ) from error
