@@ -26,8 +26,8 @@ def check_folder(folder: Path) -> Checklist:
     try:
         manifest = Manifest.of(folder, "make an environment with: aioenv init my_env")
     except CommandFailed as error:
-        words, _, advice = error.message.rpartition("; ")
-        checklist.fail("manifest", words or error.message, advice if words else "")
+        words, _, advice = error.message.partition("; ")
+        checklist.fail("manifest", words, advice or "`aioenv init` makes one to begin with")
         return checklist
     checklist.run("manifest", lambda: _entries(manifest))
     checklist.run("app", lambda: check_application(manifest, folder))
@@ -62,8 +62,9 @@ def _validation(manifest: Manifest, folder: Path) -> str:
     if path is None:
         return "it can be graded, but not run"
     _check_probe(folder / path)
-    if "dockerfile" in execution and not (folder / execution["dockerfile"]).is_file():
-        raise Fault(f"there is no {folder / execution['dockerfile']}", "name a file that is there")
+    built = execution.get("dockerfile", _DOCKERFILES[0])
+    if built not in _DOCKERFILES and not (folder / built).is_file():
+        raise Fault(f"there is no {folder / built}", "name a Dockerfile that is there")
     return f"it is graded by playing {path}"
 
 

@@ -85,8 +85,7 @@ def test_what_init_makes_passes(folder: Path, capsys: Capture) -> None:
 
 def test_what_openenv_makes_passes(peer: Peer, capsys: Capture) -> None:
     """So does what OpenEnv's own `init` made; its application is read, and not imported."""
-    folder = next(peer.folder.rglob("openenv.yaml")).parent
-    code, checks = judged(capsys, folder)
+    code, checks = judged(capsys, peer.project)
     assert (code, verdicts(checks)) == (0, {"tests": "skip"}), checks
     assert "an application of OpenEnv's" in checks["app"]["detail"]
 
@@ -127,7 +126,7 @@ def test_what_openenv_makes_passes(peer: Peer, capsys: Capture) -> None:
         ),
         ("probe.json", None, "validation", "probe.json cannot be read"),
         ("probe.json", '{"actions": 3}', "validation", "holds no episode to play"),
-        ("worlds.py", "app = = 3\n", "app", "SyntaxError"),
+        ("worlds.py", "app = = 3\n", "app", "invalid syntax"),
         ("worlds.py", "import fastapi\nother = 3\n", "app", "defines no 'app'"),
         ("worlds.py", "import openenv\napp = = 3\n", "app", "cannot be"),
         ("Dockerfile", None, "dockerfile", "there is no Dockerfile"),
