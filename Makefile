@@ -14,7 +14,7 @@ FILES := $(shell find $(SOURCES) -type f ! -name '*.pyc' 2>/dev/null | LC_ALL=C 
 STAMP = $(VENV)/.installed-$(FILES)
 RUN = $(VENV)/bin/
 
-.PHONY: demo test lint bench serve image clean help
+.PHONY: demo test lint screenshots bench serve image clean help
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ lint: $(STAMP)  ## Check style and types
 	$(RUN)ruff format --check .
 	cd $(VENV) && bin/python -m mypy --config-file ../setup.cfg $(addprefix -p ,$(PACKAGES))
 	$(RUN)python -m mypy benchmarks
+
+screenshots: $(STAMP)  ## Take the README's pictures of the web interface anew
+	$(RUN)python -m tests.browser.screenshots
 
 bench: $(STAMP)  ## Measure against the bare echo and OpenEnv (about eight minutes)
 	$(RUN)python -m benchmarks $(BENCH_ARGS)

@@ -66,8 +66,8 @@ def prepare_space(
     Raises:
         CommandFailed: the folder is no environment, or cannot be read, or code holds a token.
     """
-    said = Manifest.of(folder, "push an environment's folder, or make one with: aioenv init my_env")
-    name, manifest = said.name, said.fields
+    told = Manifest.of(folder, "push an environment's folder, or make one with: aioenv init my_env")
+    name, manifest = told.name, told.fields
     selection = select_files(folder, exclude=exclude)
     space = Space(
         name, _variables(manifest, folder), dict(selection.files), left_out=selection.left_out

@@ -1,35 +1,59 @@
 """Access: who may come in. A bearer token, and the origins of the pages that may connect."""
 
+import base64
+import binascii
 import hmac
 import ipaddress
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
 from aioenv.service.service import Service
 
-__all__ = ["guard", "is_health"]
+__all__ = ["PLAIN_PROTOCOL", "guard", "has_token", "is_health", "open_to_all"]
+
+HandlerT = TypeVar("HandlerT")
+
+#: What is spoken with a page: the plain wire. A browser that offers subprotocols wants one chosen.
+PLAIN_PROTOCOL = "aioenv.plain"
+
+# How a page, which cannot set a handshake's headers, says the token: as a subprotocol that is
+# offered beside the plain one and never chosen. Kubernetes' API has pages do the same.
+_TOKEN_PROTOCOL = "base64url.bearer.authorization.aioenv."  # noqa: S105  # no token, a prefix
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+_open_doors: set[Any] = set()
+
+
+def open_to_all(handler: HandlerT) -> HandlerT:
+    """Mark a door that asks for no token, because nothing behind it is worth one."""
+    _open_doors.add(handler)
+    return handler
 
 
 def guard(service: Service) -> Any:
     """Make the middleware that turns away who may not come in.
 
-    Where the settings name a token, every door but ``/health`` asks for it (RFC 6750). A browser
-    sends the origin of the page with every WebSocket handshake (RFC 6455, section 10.2); one that
-    is neither this host nor allowed is refused, so that no foreign page can use a visitor's reach.
+    Where the settings name a token, every door asks for it (RFC 6750) but for ``/health`` and what
+    is `open_to_all`. A browser sends the origin of the page with every WebSocket handshake
+    (RFC 6455, section 10.2); one that is neither this host nor allowed is refused, so that no
+    foreign page can use a visitor's reach.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-        if not is_health(request) and not _has_token(request, service.settings.token):
+        settings = service.settings
+        if not _is_open(request) and not has_token(request, settings.token):
             _refuse(service, "token", "UNAUTHORIZED")
             return web.json_response(
                 {"detail": "this service asks for a bearer token", "code": "UNAUTHORIZED"},
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if not _may_connect(request, service.settings.allowed_origins):
+        if not _may_connect(request, settings.allowed_origins, settings.public_host):
             _refuse(service, "origin", "FORBIDDEN_ORIGIN")
             origin = request.headers["Origin"]
             detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
@@ -39,9 +63,20 @@ def guard(service: Service) -> Any:
     return check
 
 
-def _refuse(service: Service, reason: str, code: str) -> None:
-    service.refuse(reason)
-    service.counts.error(code)
+def has_token(request: web.Request, token: str | None) -> bool:
+    """Whether a request carries the token, in its header or as a subprotocol.
+
+    One that says a token and leaves the server no other subprotocol to choose never does: aiohttp
+    would log what it was offered.
+    """
+    offered = _offered_protocols(request)
+    said = [name for name in offered if name.startswith(_TOKEN_PROTOCOL)]
+    if said and PLAIN_PROTOCOL not in offered:
+        return False
+    if not token:
+        return True
+    candidates = (_header_token(request), *(_decoded(name) for name in said))
+    return any(hmac.compare_digest(given, token.encode()) for given in candidates)
 
 
 def is_health(request: web.Request) -> bool:
@@ -49,21 +84,41 @@ def is_health(request: web.Request) -> bool:
     return _is_door(request, "/health")
 
 
+def _refuse(service: Service, reason: str, code: str) -> None:
+    service.refuse(reason)
+    service.counts.error(code)
+
+
+def _is_open(request: web.Request) -> bool:
+    handler = request.match_info.handler
+    return getattr(handler, "__func__", handler) in _open_doors or is_health(request)
+
+
 def _is_door(request: web.Request, path: str) -> bool:
     resource = request.match_info.route.resource
     return resource is not None and resource.canonical.endswith(path)
 
 
-def _has_token(request: web.Request, token: str | None) -> bool:
-    if not token:
-        return True
+def _header_token(request: web.Request) -> bytes:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     # aiohttp leaves the bytes of a header that are no UTF-8 as surrogates.
-    given_bytes = given.strip().encode("utf-8", "surrogateescape")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given_bytes, token.encode())
+    return given.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
 
 
-def _may_connect(request: web.Request, allowed: tuple[str, ...]) -> bool:
+def _offered_protocols(request: web.Request) -> list[str]:
+    names = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
+    return [name.strip() for name in names.split(",")]
+
+
+def _decoded(protocol: str) -> bytes:
+    text = protocol.removeprefix(_TOKEN_PROTOCOL).encode("utf-8", "surrogateescape")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _may_connect(request: web.Request, allowed: tuple[str, ...], public_host: str | None) -> bool:
     """Whether the page that sends a request may do so, where it is one that pages are kept from.
 
     A browser lets any page open a WebSocket, and send the POSTs of MCP without asking before.
@@ -72,10 +127,34 @@ def _may_connect(request: web.Request, allowed: tuple[str, ...]) -> bool:
     is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
     if origin is None or not (is_mcp or is_socket) or "*" in allowed or origin in allowed:
         return True
-    host = _host_of(origin)
-    if host is None or host.netloc != request.host:
+    try:
+        page = urlsplit(origin)
+    except ValueError:
         return False
-    return not is_mcp or _is_local_name(host.hostname) or not _came_to_loopback(request)
+    if not _is_own(page, request, public_host):
+        return False
+    return not is_mcp or _is_local_name(page.hostname) or not _came_to_loopback(request)
+
+
+def _is_own(page: SplitResult, request: web.Request, public_host: str | None) -> bool:
+    """Whether a page came from this service itself."""
+    port = _DEFAULT_PORTS.get(page.scheme, "")
+    names = {name.lower().removesuffix(port) for name in _own_hosts(request, public_host) if name}
+    return bool(page.netloc) and page.netloc.lower().removesuffix(port) in names
+
+
+def _own_hosts(request: web.Request, public_host: str | None) -> Iterator[str]:
+    """Yield the names by which a request may have reached this service.
+
+    A proxy in between may say the public name in ``X-Forwarded-Host``. That may be believed here:
+    what this check keeps out are pages, and no page can set a header of its handshake.
+    """
+    yield request.host
+    yield public_host or ""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        return
+    for name in ",".join(request.headers.getall("X-Forwarded-Host", ())).split(","):
+        yield name.strip()
 
 
 def _came_to_loopback(request: web.Request) -> bool:
@@ -97,10 +176,3 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _host_of(origin: str) -> SplitResult | None:
-    try:
-        return urlsplit(origin)
-    except ValueError:
-        return None

@@ -20,6 +20,7 @@ from aioenv.service.service import EnvironmentFactory, Service, maker_of
 from aioenv.service.settings import Settings
 from aioenv.service.socket import SocketDoor
 from aioenv.service.usage import Usage, count_usage
+from aioenv.service.web_interface import WebInterface
 
 __all__ = ["SERVICE", "USAGE", "create_app"]
 
@@ -95,6 +96,7 @@ def create_app(
             web.get("/mcp", _open_mcp_door, allow_head=False),
         ]
     )
+    app.add_routes(WebInterface(service).routes())
     app.on_response_prepare.extend([send_request_id, count_bytes(service)])
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)

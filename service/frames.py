@@ -54,6 +54,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         counts: where to count their bytes.
         max_message_size_bytes: the largest message to take.
         close_timeout_s: how long to wait for the client to agree to a close, in seconds.
+        protocols: the subprotocols to choose from.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class FrameSocket(web.WebSocketResponse[Any]):
         *,
         max_message_size_bytes: int,
         close_timeout_s: float,
+        protocols: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
+            protocols=protocols,
             autoping=False,
             compress=False,
             decode_text=False,

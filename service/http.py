@@ -87,8 +87,8 @@ class HttpDoors:
         return _json(attrs.asdict(self._service.metadata()))
 
     async def schema(self, request: web.Request) -> web.Response:
-        """``GET /schema``: the JSON Schemas of action, observation and state."""
-        return _json(self._service.contract.schemas())
+        """``GET /schema``: the JSON Schemas of action, observation, state and a reset's options."""
+        return _json({**self._service.contract.schemas(), "reset": self._service.reset_schema()})
 
     async def list_environments(self, request: web.Request) -> web.Response:
         """``GET /list_environments``: the one environment's name."""

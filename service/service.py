@@ -16,6 +16,7 @@ from aioenv.service.calls import FAILURES, Caller, Workers, in_words, is_async
 from aioenv.service.counts import Counts
 from aioenv.service.environment import Environment, EnvironmentMetadata
 from aioenv.service.logs import SESSION_ID
+from aioenv.service.options import ResetOptions
 from aioenv.service.pool import Refusal, SessionPool, Slot
 from aioenv.service.session import Session
 from aioenv.service.settings import Settings
@@ -89,6 +90,10 @@ class Service:
             log.warning("/metadata shows no README: %s", error)
             return metadata
         return attrs.evolve(metadata, readme_content=readme)
+
+    def reset_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a reset's options, as far as they can be known beforehand."""
+        return ResetOptions(getattr(maker_of(self.factory), "reset", None)).schema()
 
     # Public methods
 

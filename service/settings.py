@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, in_, le, optional
+from attrs.validators import and_, ge, gt, in_, instance_of, le, optional
 
 __all__ = ["Settings", "settings_table"]
 
@@ -154,7 +154,18 @@ class Settings:
         "The README that /metadata shows",
         default=None,
         converter=attrs.converters.optional(Path),
-        validator=optional(attrs.validators.instance_of(Path)),
+        validator=optional(instance_of(Path)),
+    )
+    public_host: str | None = _setting(
+        "SPACE_HOST",
+        "The service's own name in public, where a proxy hides it; its pages may connect",
+        default=None,
+    )
+    web_interface: bool = _setting(
+        "ENABLE_WEB_INTERFACE",
+        "Serve the web interface at /web",
+        default=True,
+        validator=instance_of(bool),
     )
 
     @property
@@ -213,6 +224,7 @@ def settings_table() -> str:
         option = "--" + attribute.name.replace("_", "-")
         default = attribute.default
         shown = "" if default is None or default == () or default is False else f"`{default}`"
+        shown = "`yes`" if default is True else shown
         help_text, variable = attribute.metadata["help"], attribute.metadata["variable"]
         rows.append(f"| `{option}` | `{variable}` | {shown} | {help_text} |")
     return "\n".join(rows)

@@ -19,6 +19,7 @@ from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observation
 from aioenv.messages import error_reply, read_request
+from aioenv.service.access import PLAIN_PROTOCOL
 from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
 from aioenv.service.kept import AttachedSession, UnknownSession
@@ -90,6 +91,7 @@ class SocketDoor:
             service.counts,
             max_message_size_bytes=settings.max_message_size_bytes,
             close_timeout_s=settings.close_timeout_s,
+            protocols=(PLAIN_PROTOCOL,),
         )
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()

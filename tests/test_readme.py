@@ -37,11 +37,11 @@ def _needs_docker(block: str) -> bool:
 
 PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
 LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
+DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
 DEPLOY_BLOCKS = [block for block in _blocks("bash") if "openenv push" in block]
 SHELL_BLOCKS = [
-    block for block in _blocks("bash") if not _needs_docker(block) and block not in DEPLOY_BLOCKS
+    block for block in _blocks("bash") if block not in DOCKER_BLOCKS and block not in DEPLOY_BLOCKS
 ]
-DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
 
 
 @pytest.fixture(scope="module")

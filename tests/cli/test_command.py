@@ -13,10 +13,12 @@ import aioenv
 from aioenv.cli import main
 from aioenv.service import Settings
 
-COMMANDS = [[], ["init"], ["serve"], ["build"], ["validate"], ["rollout"], ["push"]]
 
-
-@pytest.mark.parametrize("command", COMMANDS, ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [[], ["init"], ["serve"], ["build"], ["validate"], ["rollout"], ["push"]],
+    ids=str,
+)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_has_examples(
     command: list[str], flag: str, capsys: pytest.CaptureFixture[str]

@@ -1,6 +1,7 @@
 """Access: the bearer token and the origins of pages."""
 
 import asyncio
+import base64
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ DOORS = [
     ("GET", "/list_environments"),
     ("GET", "/capacity"),
     ("GET", "/metrics"),
+    ("GET", "/web/readme"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions/x"),
     ("DELETE", "/sessions/health"),
@@ -169,3 +171,95 @@ async def test_own_and_allowed_pages_may_connect(
     served = await serve(populate(census, AsyncWorld), allowed_origins=allowed)
     headers = {} if origin is None else {"Origin": origin.replace("{url}", served.url)}
     await (await connect(served, headers=headers)).echoes()
+
+
+# Tokens of pages
+
+
+def _said(token: str) -> str:
+    encoded = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    return f"base64url.bearer.authorization.aioenv.{encoded}"
+
+
+@pytest.mark.parametrize("token", ["s3cret", "gehëim/+ ", "ÿþ?"])
+async def test_a_page_says_the_token_as_a_subprotocol(
+    serve: Serve, connect: Connect, census: Census, token: str
+) -> None:
+    """A browser's handshake takes no headers. The plain wire is chosen, no token repeated."""
+    served = await serve(populate(census, AsyncWorld), token=token)
+    talk = await connect(served, protocols=["aioenv.plain", _said(token)])
+    assert talk.socket.protocol == "aioenv.plain"
+    await talk.echoes()
+
+
+@pytest.mark.parametrize(
+    "protocols",
+    [
+        ["aioenv.plain"],
+        ["aioenv.plain", _said("wrong")],
+        ["aioenv.plain", "base64url.bearer.authorization.aioenv.%%%"],
+        ["aioenv.plain", "base64url.bearer.authorization.aioenv.A"],
+        ["aioenv.plain", "base64url.bearer.authorization.aioenv."],
+        [_said("s3cret")],
+    ],
+    ids=["none", "wrong", "no base64", "half", "empty", "alone"],
+)
+async def test_any_other_subprotocol_is_refused(
+    serve: Serve,
+    connect: Connect,
+    census: Census,
+    caplog: pytest.LogCaptureFixture,
+    protocols: list[str],
+) -> None:
+    """So is the token alone, beside which nothing could be chosen; no log repeats what was said."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    with caplog.at_level("DEBUG"), pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await connect(served, protocols=protocols)
+    assert refusal.value.status == 401
+    assert "base64url" not in caplog.text
+    assert census.made == 0
+
+
+# The service's own names
+
+
+@pytest.mark.parametrize(
+    ("headers", "public_host"),
+    [
+        ({"Origin": "https://space.test"}, "space.test"),
+        ({"Origin": "https://Space.test:443"}, "space.test"),
+        ({"Origin": "https://space.test", "X-Forwarded-Host": "space.test"}, None),
+        ({"Origin": "https://space.test", "X-Forwarded-Host": "a.test, space.test:443"}, None),
+        ({"Origin": "https://space.test", "Host": "space.test:443"}, None),
+        ({"Origin": "http://space.test", "Host": "space.test:80"}, None),
+    ],
+)
+async def test_a_page_of_the_public_name_may_connect(
+    serve: Serve,
+    connect: Connect,
+    census: Census,
+    headers: dict[str, str],
+    public_host: str | None,
+) -> None:
+    """By the setting, by what a proxy tells, with the scheme's own port or without."""
+    served = await serve(populate(census, AsyncWorld), public_host=public_host)
+    await (await connect(served, headers=headers)).echoes()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.test", "X-Forwarded-Host": "space.test"},
+        {"Origin": "https://space.test:444"},
+        {"Origin": "https://space.test.evil.test"},
+        {"Origin": "https://", "X-Forwarded-Host": ""},
+    ],
+)
+async def test_no_other_name_may(
+    serve: Serve, connect: Connect, census: Census, headers: dict[str, str]
+) -> None:
+    """A name that only resembles it is a stranger's."""
+    served = await serve(populate(census, AsyncWorld), public_host="space.test")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await connect(served, headers=headers)
+    assert refusal.value.status == 403

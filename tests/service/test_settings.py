@@ -34,6 +34,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "AIOENV_LOG_LEVEL": ("warning", "warning"),
     "AIOENV_LOG_ACTIONS": ("Yes", True),
     "ENV_README_PATH": ("docs/README.md", Path("docs/README.md")),
+    "SPACE_HOST": ("me-world.hf.space", "me-world.hf.space"),
+    "ENABLE_WEB_INTERFACE": ("no", False),
 }
 
 
