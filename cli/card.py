@@ -5,7 +5,7 @@ from typing import Any
 
 from aioenv.cli.errors import CommandFailed
 
-__all__ = ["complete_card"]
+__all__ = ["complete_card", "read_card"]
 
 _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.S | re.M)
 _TAG = "openenv"
@@ -59,6 +59,16 @@ def complete_card(readme: str, *, name: str, port: int, has_interface: bool) -> 
     matter = _without_empty(matter, missing)
     start, end = block.span(1)
     return readme[:start] + matter + _written(missing) + readme[end:], ", ".join(added)
+
+
+def read_card(readme: str) -> dict[str, Any] | None:
+    """Return the entries of a README's front matter; ``None`` where it has none.
+
+    Raises:
+        CommandFailed: it cannot be read.
+    """
+    block = _BLOCK.match(readme)
+    return None if block is None else _read(block[1])
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aioenv.cli.init import init
 from aioenv.cli.push import push
 from aioenv.cli.rollout import rollout
 from aioenv.cli.serve import serve
+from aioenv.cli.validate import validate
 
 __all__ = ["aioenv", "main"]
 
@@ -49,6 +50,7 @@ Examples:
   aioenv serve                       serve the environment of this folder
   aioenv rollout --episodes 256      play 256 episodes of Echo
   aioenv build                       build its image
+  aioenv validate                    check the environment of this folder
   aioenv push                        deploy it to Hugging Face
   aioenv ps                          list the containers that clients have started
 """,
@@ -62,6 +64,7 @@ def aioenv() -> None:
 aioenv.add_command(init)
 aioenv.add_command(serve)
 aioenv.add_command(build)
+aioenv.add_command(validate)
 aioenv.add_command(rollout)
 aioenv.add_command(push)
 aioenv.add_command(ps)

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import click
 from attrs import define
 
-from aioenv import AioEnvError
+from aioenv import AioEnvError, ConnectionFailed
 
-__all__ = ["CommandFailed", "Diagnosis", "debug_option", "report_error"]
+__all__ = ["CommandFailed", "Diagnosis", "debug_option", "report_error", "way_out"]
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -74,3 +74,12 @@ def report_error(error: BaseException, diagnosis: Diagnosis) -> int:
     hint = "" if diagnosis.is_debug else "; --debug shows where"
     click.echo(f"Error: unexpected {type(error).__name__}: {error}{hint}", err=True)
     return 1
+
+
+def way_out(error: ConnectionFailed) -> str:
+    """Return what a user can do about a service that cannot be reached."""
+    if error.status is None:
+        return "is it running? `aioenv serve` starts one"
+    if error.status == 401:
+        return "pass its token with --header 'Authorization: Bearer …'"
+    return "is it the address of an environment?"

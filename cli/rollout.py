@@ -11,8 +11,8 @@ import click
 from attrs import frozen
 
 from aioenv import ConnectionFailed, dumps
-from aioenv.cli.errors import CommandFailed, debug_option
-from aioenv.cli.options import variables
+from aioenv.cli.errors import CommandFailed, debug_option, way_out
+from aioenv.cli.options import headers, variables
 from aioenv.cli.progress import live_progress
 from aioenv.cli.report import Report
 from aioenv.cli.targets import load_policy
@@ -52,16 +52,6 @@ class _Plan:
     capacity_timeout_s: float
     message_timeout_s: float
     headers: dict[str, str]
-
-
-def _headers(context: click.Context, parameter: click.Parameter, value: Any) -> dict[str, str]:
-    headers = {}
-    for text in value:
-        name, colon, content = text.partition(":")
-        if not colon or not name.strip():
-            raise click.BadParameter(f"{text!r} is not 'Name: value'")
-        headers[name.strip()] = content.strip()
-    return headers
 
 
 @click.command(
@@ -157,7 +147,7 @@ Examples:
     "--header",
     "headers",
     multiple=True,
-    callback=_headers,
+    callback=headers,
     metavar="'NAME: VALUE'",
     help="Send this header, such as 'Authorization: Bearer …'. May be repeated.",
 )
@@ -256,17 +246,9 @@ async def _policy(plan: _Plan, client: EnvClient[Any, Any, Any]) -> Callable[...
     except ConnectionFailed as error:
         if plan.policy is not None and error.status == 404:
             return plan.policy  # some services tell nothing, and can be played all the same
-        raise CommandFailed(f"{error}; {_way_out(error)}") from error
+        raise CommandFailed(f"{error}; {way_out(error)}") from error
     except CannotDraw as error:
         raise CommandFailed(f"{error}; pass a --policy of your own") from error
-
-
-def _way_out(error: ConnectionFailed) -> str:
-    if error.status is None:
-        return "is it running? `aioenv serve` starts one"
-    if error.status == 401:
-        return "pass its token with --header 'Authorization: Bearer …'"
-    return "is it the address of an environment?"
 
 
 def _fleet(plan: _Plan) -> _Fleet:

@@ -15,7 +15,9 @@ from aioenv.service import Settings
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["init"], ["serve"], ["build"], ["rollout"], ["push"]], ids=str
+    "command",
+    [[], ["init"], ["serve"], ["build"], ["validate"], ["rollout"], ["push"]],
+    ids=str,
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_has_examples(
