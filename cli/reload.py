@@ -1,6 +1,7 @@
 """Reload: which files are the author's, and what has changed among them."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,8 @@ __all__ = ["Watch", "told"]
 _SUFFIXES = {".py", ".yaml", ".yml", ".toml"}
 _FOLDERS = (".cache", ".eggs", ".nox", ".ruff_cache", ".tox", "build", "dist", "venv", "env")
 _MOST_NAMES = 3
+
+logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of each change, as we do
 
 
 class _AuthorsFiles(DefaultFilter):

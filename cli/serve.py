@@ -111,6 +111,7 @@ Examples:
 @click.pass_context
 def serve(
     context: click.Context,
+    /,
     target: str,
     reload: bool,
     workers: int,

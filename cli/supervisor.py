@@ -150,7 +150,8 @@ class Supervisor:
     async def _attend(self, child: Child) -> int:
         """Let a worker serve once it is ready; return its exit code once it has ended."""
         gone = self._task(child.process.wait())
-        await asyncio.wait([gone, child.ready], return_when=asyncio.FIRST_COMPLETED)
+        events: list[asyncio.Future[Any]] = [gone, child.ready]
+        await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
         if child.ready.done():
             self._admit(child)
         return await gone

@@ -183,7 +183,7 @@ class _Handed(web.BaseSite):
             forget(handler, error)
             self._worker.tell_nowait(ENDED)
 
-        server.connection_lost = connection_lost  # type: ignore[method-assign]
+        server.connection_lost = connection_lost  # type: ignore[method-assign,assignment]
         self._worker.channel.setblocking(False)
         asyncio.get_running_loop().add_reader(self._worker.channel, self._take)
 
