@@ -1,8 +1,9 @@
 """The models that every environment shares: observation, state and the result of a step.
 
 An *action* is any attrs class. An *observation* derives from `Observation`, a *state* from
-`State`. Field descriptions go into ``attrs.field(metadata={"description": …})`` and constraints
-into attrs' validators; both appear in the published JSON Schema.
+`State`. Field descriptions go into ``attrs.field(metadata={"description": …})``, example values
+beside them as ``"examples": […]``, and constraints into attrs' validators; all of these appear in
+the published JSON Schema.
 """
 
 from typing import Any, Generic, TypeVar
@@ -14,8 +15,8 @@ __all__ = ["Observation", "State", "StepResult"]
 ObservationT = TypeVar("ObservationT")
 
 
-def _described(description: str) -> dict[str, str]:
-    return {"description": description}
+def _described(description: str, *examples: Any) -> dict[str, Any]:
+    return {"description": description, "examples": examples}
 
 
 @define
@@ -34,7 +35,7 @@ class Observation:
         default=False, kw_only=True, metadata=_described("Whether the episode has ended")
     )
     reward: float | None = field(
-        default=None, kw_only=True, metadata=_described("Reward of the last action")
+        default=None, kw_only=True, metadata=_described("Reward of the last action", 1.0)
     )
     metadata: dict[str, Any] = field(
         factory=dict, kw_only=True, metadata=_described("Anything else worth telling")
@@ -53,7 +54,7 @@ class State:
     """
 
     episode_id: str | None = field(
-        default=None, kw_only=True, metadata=_described("Name of the current episode")
+        default=None, kw_only=True, metadata=_described("Name of the current episode", "episode-7")
     )
     step_count: int = field(
         default=0, kw_only=True, metadata=_described("Steps taken in the current episode")

@@ -165,6 +165,8 @@ class _Builder:
         schema: Schema = {"title": attribute.name.replace("_", " ").strip().title()}
         if description := attribute.metadata.get("description"):
             schema["description"] = str(description)
+        if examples := attribute.metadata.get("examples"):
+            schema["examples"] = loads(dumps(list(examples)))
         schema |= self.of(cls)
         if attribute.converter is None:
             restrict(schema, restriction(attribute.validator, cls))

@@ -18,7 +18,7 @@ class Manifest:
 
     Attributes:
         path: its file.
-        fields: what it says; an empty mapping where it is no mapping.
+        fields: what it says.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Manifest:
             remedy: what to do where there is none.
 
         Raises:
-            CommandFailed: there is none, or it cannot be read.
+            CommandFailed: there is none, or it cannot be read, or is no mapping.
         """
         import yaml
 
@@ -45,7 +45,9 @@ class Manifest:
         except (OSError, yaml.YAMLError) as error:
             words = " ".join(str(error).split())
             raise CommandFailed(f"{path} cannot be read: {words}") from error
-        return cls(path, fields if isinstance(fields, dict) else {})
+        if not isinstance(fields, dict):
+            raise CommandFailed(f"{path} holds no entries, such as: name: my_env")
+        return cls(path, fields)
 
     @property
     def name(self) -> str:

@@ -25,17 +25,17 @@ class LogTail:
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque(maxlen=_LINES)
-        self._rest = b""
+        self._rests: dict[int, bytes] = {}  # of each stream, the line that is not finished yet
 
     def __str__(self) -> str:
-        lines = [*self._lines, self._rest] if self._rest else self._lines
+        lines = [*self._lines, *filter(None, self._rests.values())]
         return b"\n".join(lines).decode("utf-8", "replace")
 
-    def add(self, data: bytes) -> None:
-        """Take in what was written."""
-        *lines, rest = (self._rest + data).split(b"\n")
+    def add(self, stream: int, data: bytes) -> None:
+        """Take in what was written to a stream: 1 for standard output, 2 for standard error."""
+        *lines, rest = (self._rests.get(stream, b"") + data).split(b"\n")
         self._lines.extend(line[:_LINE_BYTES].rstrip(b"\r") for line in lines)
-        self._rest = rest[:_LINE_BYTES]
+        self._rests[stream] = rest[:_LINE_BYTES]
 
 
 class Watch:
@@ -122,7 +122,7 @@ class Watch:
         async with container.attach(stdout=True, stderr=True) as stream:
             self._attached.set()
             while (message := await stream.read_out()) is not None:
-                self.log_tail.add(message.data)
+                self.log_tail.add(message.stream, message.data)
 
     def _on_end(self, ended: "asyncio.Task[int | None]") -> None:
         """Note what broke the watch off, for there may be nobody who waits for it."""

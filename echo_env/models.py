@@ -15,7 +15,9 @@ class EchoAction:
         message: the message to echo.
     """
 
-    message: str = field(metadata={"description": "The message to echo"})
+    message: str = field(
+        metadata={"description": "The message to echo", "examples": ["Hi, world!"]}
+    )
 
 
 @define
@@ -27,5 +29,9 @@ class EchoObservation(Observation):
         message_length: its length in Unicode code points.
     """
 
-    echoed_message: str = field(metadata={"description": "The message, unchanged"})
-    message_length: int = field(metadata={"description": "Its length in Unicode code points"})
+    echoed_message: str = field(
+        metadata={"description": "The message, unchanged", "examples": ["Hi, world!"]}
+    )
+    message_length: int = field(
+        metadata={"description": "Its length in Unicode code points", "examples": [10]}
+    )

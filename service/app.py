@@ -10,6 +10,7 @@ from aiohttp import WSCloseCode, web
 from aioenv import Contract, State
 from aioenv.service.access import guard
 from aioenv.service.attached import AttachedDoor
+from aioenv.service.docs import Documentation
 from aioenv.service.http import HttpDoors, count_bytes, errors_as_json, read_wait
 from aioenv.service.kept import KeptSessions
 from aioenv.service.logs import identify, send_request_id
@@ -97,6 +98,9 @@ def create_app(
         ]
     )
     app.add_routes(WebInterface(service).routes())
+    documentation = Documentation(service)
+    app.add_routes(documentation.routes())
+    documentation.describe(app)  # last, once every door is there
     app.on_response_prepare.extend([send_request_id, count_bytes(service)])
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)

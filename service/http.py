@@ -161,13 +161,13 @@ class HttpDoors:
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
         """Lend the session that the request names, or a fresh one for this request alone."""
-        session_id = request.headers.get(SESSION_HEADER)
+        session_id, wait_s = request.headers.get(SESSION_HEADER), read_wait(request)
         if session_id is not None:
             async with self._kept.use(session_id) as session:
                 yield session
             return
         quietly = logging.DEBUG  # the log of requests tells all of it
-        session = await self._service.open_session(wait_s=read_wait(request), log_level=quietly)
+        session = await self._service.open_session(wait_s=wait_s, log_level=quietly)
         try:
             yield session
         finally:
@@ -198,6 +198,8 @@ def errors_as_json(service: Service) -> Any:
         except AioEnvError as error:
             service.counts.error(error_reply(error).code)
             return error_response(error, "query" if isinstance(error, BadQuery) else "body")
+        except web.HTTPError as error:
+            return _http_error_response(request, error)
         except ConnectionError:  # the client broke off in the middle of the handshake
             return web.Response(status=400)  # which nobody will read
 
@@ -257,8 +259,26 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
     async for chunk in request.content.iter_any():
         body += chunk
         if len(body) > limit_bytes:
-            raise web.HTTPRequestEntityTooLarge(max_size=limit_bytes, actual_size=len(body))
+            text = f"the body has more than {limit_bytes} bytes; see AIOENV_MAX_MESSAGE_SIZE_MB"
+            raise web.HTTPRequestEntityTooLarge(
+                max_size=limit_bytes, actual_size=len(body), text=text
+            )
     return bytes(body)
+
+
+def _http_error_response(request: web.Request, error: web.HTTPError) -> web.Response:
+    """Return an error of HTTP's own with a body that says what to do."""
+    code = (error.reason or "error").upper().replace(" ", "_")
+    headers = {}
+    match error:
+        case web.HTTPNotFound():
+            detail = f"there is nothing at {request.path}; /openapi.json lists what there is"
+        case web.HTTPMethodNotAllowed():
+            headers["Allow"] = error.headers["Allow"]
+            detail = f"{request.path} takes {headers['Allow']}, not {request.method}"
+        case _:
+            detail = " ".join((error.text or error.reason).split())
+    return _json({"detail": detail, "code": code}, status=error.status, headers=headers)
 
 
 def read_wait(request: web.Request) -> float:

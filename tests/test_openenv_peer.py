@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -354,6 +355,28 @@ async def test_a_websocket_at_mcp_answers_like_openenvs(
         create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
         await socket.send_json(create)
         assert (await socket.receive_json())["result"]["session_id"]
+
+
+# Its validator
+
+
+def test_its_validator_passes_the_service(peer: Peer, aioenv_service: Host) -> None:
+    """``openenv validate --url`` finds every criterion met, the required ones and the others."""
+    command = [str(peer.python), "-I", "-m", "openenv.cli", "validate", "--json"]
+    outcome = subprocess.run(
+        [*command, "--url", aioenv_service.url, "--timeout", "30"],
+        cwd=peer.folder,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    report = json.loads(outcome.stdout)
+    failed = [criterion for criterion in report["criteria"] if not criterion["passed"]]
+    assert failed == []
+    assert len(report["criteria"]) == 6
+    assert (report["passed"], report["mode"]) == (True, "simulation")
+    assert report["standard_profile"] == "openenv-http/1.x"
+    assert outcome.returncode == 0, outcome.stderr
 
 
 # Our clients on OpenEnv's server

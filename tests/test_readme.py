@@ -31,14 +31,17 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-PYTHON_BLOCKS = _blocks("python")
+def _needs_docker(block: str) -> bool:
+    return "docker " in block or IMAGE_IN_TEXT in block
+
+
+PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
+LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
+DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
 DEPLOY_BLOCKS = [block for block in _blocks("bash") if "openenv push" in block]
 SHELL_BLOCKS = [
-    block for block in _blocks("bash") if "docker " not in block and block not in DEPLOY_BLOCKS
+    block for block in _blocks("bash") if block not in DOCKER_BLOCKS and block not in DEPLOY_BLOCKS
 ]
-DOCKER_BLOCKS = [block for block in _blocks("bash") if "docker " in block]
-from tests.hub.hub import Hub
-from tests.hub.pushing import hub_variables
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,21 @@ import { byId, say } from "./dom.js";
 import { Episode } from "./episode.js";
 import { Form, isRemark, sendByKeys, Unfit } from "./form.js";
 import { parse, write } from "./json.js";
+import { layOut } from "./layout.js";
 import { announce, clearNotices, notify } from "./notices.js";
+import { isFurther, optionsOf, resetSchema } from "./options.js";
+import { rememberEpisode, tellOfReload } from "./reload.js";
 import { Refusal, Session } from "./session.js";
 import { Status } from "./status.js";
 import { firstText } from "./values.js";
 import { Viewer } from "./viewer.js";
 import { errorWords, queueWords, resultWords } from "./words.js";
 
-const PLAYED = "aioenv-played";
 /** How long something may take before its seconds are shown. */
 const PATIENCE_S = 2;
-/** What is left free above and below a column that stays in sight. */
-const GAP_PX = 20;
+
+/** The phases in which there is no session yet. */
+const PENDING = new Set(["connecting", "waiting"]);
 
 const ALWAYS = /Mac|iP(hone|ad)/.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter";
 const KEYS = matchMedia("(hover: none)").matches
@@ -41,7 +44,7 @@ export class Playground {
     this.#listen();
     layOut();
     this.#refresh();
-    this.#tellOfReload();
+    tellOfReload();
     this.#status.refresh();
   }
 
@@ -66,7 +69,9 @@ export class Playground {
     byId("leave").addEventListener("click", () => this.#leave());
     byId("as-form").addEventListener("click", () => this.#fillInAs(false));
     byId("as-json").addEventListener("click", () => this.#fillInAs(true));
-    addEventListener("pagehide", () => this.#remember());
+    addEventListener("pagehide", () => {
+      if (this.#session && this.#episode) rememberEpisode(this.#episode.steps.length);
+    });
   }
 
   // The action
@@ -129,7 +134,7 @@ export class Playground {
     this.#clearFaults();
     let options;
     try {
-      options = withoutBlanks(this.#resetForm.read());
+      options = optionsOf(this.#resetForm.read());
     } catch (error) {
       this.#showFaults(error.faults, this.#resetForm, "reset");
       return;
@@ -167,6 +172,7 @@ export class Playground {
     }
     if (this.#status.phase === "waiting") announce("A session is free.");
     this.#status.phase = "open";
+    this.#episode = null; // the one that is shown was played in another session
     this.#status.refresh();
     return session;
   }
@@ -243,7 +249,7 @@ export class Playground {
   }
 
   #onCapacity(capacity) {
-    if (this.#status.phase !== "connecting" && this.#status.phase !== "waiting") return;
+    if (!PENDING.has(this.#status.phase)) return;
     if (capacity.active < capacity.limit || !capacity.waiting) return;
     const words = queueWords(capacity);
     if (this.#status.phase === "connecting") announce(words);
@@ -290,11 +296,11 @@ export class Playground {
   #refresh() {
     const { active, waiting } = { active: Boolean(this.#under), waiting: this.#isStepping };
     const obstacle = this.#obstacle;
+    byId("reset").className = obstacle === null ? "secondary" : "primary";
     mark(byId("step"), { isOff: active || obstacle !== null, isBusy: waiting });
     mark(byId("reset"), { isOff: active, isBusy: active && !waiting });
-    byId("reset").className = obstacle === null ? "secondary" : "primary";
     byId("leave").hidden = !this.#session;
-    byId("leave").textContent = active && !this.#episode ? "Cancel" : "End session";
+    byId("leave").textContent = PENDING.has(this.#status.phase) ? "Cancel" : "End session";
     byId("step-hint").textContent = obstacle ?? KEYS;
     byId("reset-hint").classList.remove("waiting");
     byId("reset-hint").textContent = this.#session
@@ -302,82 +308,10 @@ export class Playground {
       : "Reset opens a session of your own and begins an episode.";
     this.#tick();
   }
-
-  // Reloads
-
-  #remember() {
-    if (!this.#session || !this.#episode) return;
-    try {
-      sessionStorage.setItem(PLAYED, String(this.#episode.steps.length));
-    } catch {
-      // Without storage nothing is told after a reload.
-    }
-  }
-
-  #tellOfReload() {
-    let steps = null;
-    try {
-      steps = sessionStorage.getItem(PLAYED);
-      sessionStorage.removeItem(PLAYED);
-    } catch {
-      // As above.
-    }
-    if (steps === null) return;
-    const count = steps === "1" ? "1 step" : `${steps} steps`;
-    notify("info", "The page was loaded anew.", `Its session ended after ${count}, and its episode with it. Reset begins another.`);
-  }
-}
-
-/**
- * Where there are two columns, show the reset's options, and have each column stay in sight: a
- * short one by its top, a long one by its end.
- */
-function layOut() {
-  const isWide = matchMedia("(min-width: 861px)");
-  const open = () => (byId("reset-options").open = isWide.matches);
-  isWide.addEventListener("change", open);
-  open();
-  const columns = [...document.querySelectorAll(".column")];
-  const stick = () => {
-    for (const column of columns) {
-      column.style.top = `${Math.min(GAP_PX, innerHeight - column.offsetHeight - GAP_PX)}px`;
-    }
-  };
-  const watch = new ResizeObserver(stick);
-  columns.forEach((column) => watch.observe(column));
-  addEventListener("resize", stick);
 }
 
 /** Switch a button off so that it keeps the focus and can say why. */
 function mark(button, { isOff, isBusy }) {
   button.setAttribute("aria-disabled", String(isOff));
   button.classList.toggle("busy", isBusy);
-}
-
-/** Return the schema of a reset, where the service tells none: seed, episode's id, anything. */
-function resetSchema(schemas) {
-  const { properties, additionalProperties = true, ...schema } = schemas.reset ?? COMMON;
-  const further = {
-    title: "Further options",
-    description: "An object; its members become options of the reset",
-    type: "object",
-    default: {},
-  };
-  return { ...schema, properties: additionalProperties ? { ...properties, [FURTHER]: further } : properties };
-}
-
-const FURTHER = " further";
-
-const COMMON = {
-  properties: {
-    seed: { anyOf: [{ type: "integer" }, { type: "null" }], default: null },
-    episode_id: { anyOf: [{ type: "string" }, { type: "null" }], default: null },
-  },
-};
-
-const isFurther = (name) => name === FURTHER;
-
-function withoutBlanks(options) {
-  const { [FURTHER]: further, ...own } = options;
-  return { ...own, ...(further ?? {}) };
 }

@@ -343,6 +343,24 @@ def test_action_schema_says_what_the_service_does(value: Any, valid: bool) -> No
             contract.read_action(dict(value))
 
 
+def test_examples_take_their_json_form() -> None:
+    """What an author gives as examples stands in the schema as it would cross the wire."""
+
+    class Suit(enum.Enum):
+        HEARTS = "hearts"
+
+    @define
+    class Card:
+        suit: Suit = field(metadata={"examples": [Suit.HEARTS]})
+        face: bytes = field(metadata={"examples": (b"hello",)})
+        plain: int = field(metadata={"examples": []})
+
+    properties = json_schema(Card)["properties"]
+    assert properties["suit"]["examples"] == ["hearts"]
+    assert properties["face"]["examples"] == ["aGVsbG8="]
+    assert "examples" not in properties["plain"]
+
+
 def test_observation_has_reward_and_end() -> None:
     """An observation's schema has the shared fields beside its own, all described."""
 
@@ -357,6 +375,7 @@ def test_observation_has_reward_and_end() -> None:
     assert schema["properties"]["reward"] == {
         "title": "Reward",
         "description": "Reward of the last action",
+        "examples": [1.0],
         "anyOf": [{"type": "number"}, {"type": "null"}],
         "default": None,
     }

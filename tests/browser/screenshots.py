@@ -1,4 +1,4 @@
-"""``python -m tests.browser.screenshots``: the pictures of the web interface in ``docs/screenshots``.
+"""``python -m tests.browser.screenshots``: pictures of the web interface in ``docs/screenshots``.
 
 They look best where the fonts Inter and JetBrains Mono are installed.
 """
@@ -70,7 +70,7 @@ class Studio:
         await context.close()
 
     async def echo(self, url: str) -> None:
-        """An episode of Echo, in the light; what the other tabs show of it."""
+        """Show an episode of Echo, in the light, and the other tabs."""
         async with self.page(url) as playing:
             await playing.field("Seed").fill("7")
             await playing.reset()
@@ -83,7 +83,7 @@ class Studio:
                 await take(playing.page, tab.lower())
 
     async def phone(self, url: str) -> None:
-        """Echo at a phone's width."""
+        """Show Echo at a phone's width."""
         async with self.page(url, width=390, height=844) as playing:
             await playing.reset()
             for count, message in enumerate(MESSAGES[:4], start=1):
@@ -92,7 +92,7 @@ class Studio:
             await take(playing.page, "phone")
 
     async def paint(self, url: str) -> None:
-        """A picture of the studio, in the dark."""
+        """Show a picture of the studio, in the dark."""
         async with self.page(url, scheme="dark") as playing:
             await playing.reset()
             await playing.button("JSON").click()
@@ -109,7 +109,7 @@ class Studio:
             await take(playing.page, "dark")
 
     async def wait(self, url: str) -> None:
-        """A page for which there is no session yet."""
+        """Show a page for which there is no session yet."""
         async with self.page(url, height=620) as playing:
             await playing.button("Reset").click()
             hint = playing.page.locator("#reset-hint")

@@ -87,7 +87,7 @@ async def test_a_nested_action_and_a_picture(serve: Serve, open_page: OpenPage) 
     await via.get_by_label("Y", exact=True).fill("6")
     await playing.button("Step").click()
     await expect(playing.figure("reward")).to_have_text("1")
-    assert await picture.get_attribute("src") != blank
+    await expect(picture).not_to_have_attribute("src", str(blank))
     await expect(page.locator("#state")).to_contain_text("fill")
     (session,) = served.service._slots
     (painted,) = session.environment.state.strokes

@@ -34,6 +34,8 @@ Hello <b onclick="x()">bold</b> [bad](javascript:alert(1)) [there](https://examp
 ## The end
 """
 
+FORBID_CLIPBOARD = "() => { navigator.clipboard.writeText = () => Promise.reject(); }"
+
 
 async def test_the_readme_is_rendered_safely(
     serve: Serve, open_page: OpenPage, census: Census, tmp_path: Path
@@ -107,7 +109,7 @@ async def test_a_program_is_copied(serve: Serve, open_page: OpenPage) -> None:
     """The button says that it did; without the clipboard's permission it copies the old way."""
     playing = await open_page(await serve_nim(serve))
     await playing.show("Connect")
-    await playing.page.evaluate("{ navigator.clipboard.writeText = () => Promise.reject(); }")
+    await playing.page.evaluate(FORBID_CLIPBOARD)
     await playing.button("Copy").first.click()
     await expect(playing.button("Copied")).to_be_visible()
     await playing.page.context.grant_permissions(["clipboard-read"])

@@ -84,6 +84,24 @@ async def test_an_environment_s_error_is_told_and_the_session_goes_on(
     await expect(playing.notice).to_have_count(0)
 
 
+async def test_a_reset_that_fails_in_a_new_session(
+    serve: Serve, open_page: OpenPage, census: Census
+) -> None:
+    """The episode that is shown was another session's: it cannot be played on."""
+    playing = await open_page(await serve(populate(census, AsyncWorld)))
+    await playing.reset()
+    await playing.say("first")
+    await expect(playing.figure("steps")).to_have_text("1")
+    await playing.button("End session").click()
+    await playing.field("Do").fill("raise")
+    await playing.button("Reset").click()
+    await expect(playing.notice).to_contain_text("It broke.")
+    await expect(playing.button("Step")).to_have_attribute("aria-disabled", "true")
+    await playing.field("Do").fill("ready")
+    await playing.reset()
+    await expect(playing.button("Step")).to_have_attribute("aria-disabled", "false")
+
+
 async def test_an_environment_that_cannot_be_made(
     serve: Serve, open_page: OpenPage, census: Census
 ) -> None:

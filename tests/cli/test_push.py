@@ -385,7 +385,7 @@ def test_contradictions(push: Push, arguments: list[str], message: str) -> None:
     ("name", "text", "message"),
     [
         ("openenv.yaml", None, "there is no openenv.yaml in "),
-        ("openenv.yaml", "app: a:b\n", "does not name the environment; add: name: my_env"),
+        ("openenv.yaml", "app: a:b\n", "does not say what it is called; add: name: my_env"),
         ("openenv.yaml", "- 1\n", "holds no entries"),
         ("openenv.yaml", "name: x\nvariables: [A]\n", "have no names"),
         ("openenv.yaml", "name: x\ndockerfile: docker/Dockerfile\n", "expected docker/Dockerfile"),

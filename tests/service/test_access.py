@@ -14,6 +14,7 @@ DOORS = [
     ("GET", "/metadata"),
     ("GET", "/schema"),
     ("GET", "/list_environments"),
+    ("GET", "/openapi.json"),
     ("GET", "/capacity"),
     ("GET", "/metrics"),
     ("GET", "/web/readme"),

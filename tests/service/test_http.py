@@ -122,19 +122,51 @@ async def test_list_environments_names_one(
     assert await get(http, f"{served.url}/list_environments") == ["AsyncWorld"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body"),
+    [
+        (
+            "GET",
+            "/nowhere",
+            404,
+            {
+                "detail": "there is nothing at /nowhere; /openapi.json lists what there is",
+                "code": "NOT_FOUND",
+            },
+        ),
+        (
+            "DELETE",
+            "/step",
+            405,
+            {"detail": "/step takes POST, not DELETE", "code": "METHOD_NOT_ALLOWED"},
+        ),
+        (
+            "GET",
+            "/ws",
+            400,
+            {
+                "detail": 'No WebSocket UPGRADE hdr: None Can "Upgrade" only to "WebSocket".',
+                "code": "BAD_REQUEST",
+            },
+        ),
+    ],
+    ids=["path", "method", "no WebSocket"],
+)
 async def test_other_paths_and_methods_are_refused(
-    serve: Serve, http: aiohttp.ClientSession, census: Census
+    serve: Serve,
+    http: aiohttp.ClientSession,
+    census: Census,
+    method: str,
+    path: str,
+    status: int,
+    body: dict[str, str],
 ) -> None:
-    """404 and 405, and a WebSocket door that is not a plain page."""
+    """The reply says what there is instead, in JSON like every other."""
     served = await serve(populate(census, AsyncWorld))
-    for method, path, status in [
-        ("GET", "/nowhere", 404),
-        ("GET", "/step", 405),
-        ("POST", "/health", 405),
-        ("GET", "/ws", 400),
-    ]:
-        async with http.request(method, f"{served.url}{path}") as response:
-            assert response.status == status
+    async with http.request(method, f"{served.url}{path}") as response:
+        assert (response.status, response.content_type) == (status, "application/json")
+        assert await response.json() == body
+        assert response.headers.get("Allow") == ("POST" if status == 405 else None)
     assert served.service.pool.statistics().active == 0
 
 
@@ -231,6 +263,10 @@ async def test_a_body_over_the_limit_is_413(
     served = await serve(populate(census, AsyncWorld), max_message_size_mb=0.01)
     async with http.post(f"{served.url}/reset", data=b" " * 20_000) as response:
         assert response.status == 413
+        assert await response.json() == {
+            "detail": "the body has more than 10485 bytes; see AIOENV_MAX_MESSAGE_SIZE_MB",
+            "code": "REQUEST_ENTITY_TOO_LARGE",
+        }
     assert await get(http, f"{served.url}/health") == {"status": "healthy"}
 
 

@@ -115,6 +115,16 @@ async def test_kept_sessions_count_against_the_limit(
     assert (await caller.ask("POST", "/sessions?wait_s=x", status=422))["detail"]
 
 
+async def test_a_wait_that_does_not_fit_is_422_in_a_session_too(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """Though nothing is waited for there; the session goes on."""
+    caller = await Caller(http, await serve(populate(census, AsyncWorld))).open()
+    refusal = await caller.ask("GET", "/state?wait_s=", status=422)
+    assert refusal["detail"][0]["loc"] == ["query", "wait_s"]
+    await caller.ask("GET", "/state")
+
+
 async def test_requests_to_one_session_take_turns(
     serve: Serve, http: aiohttp.ClientSession, census: Census
 ) -> None:
