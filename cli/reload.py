@@ -7,6 +7,8 @@ from typing import Self
 
 from watchfiles import Change, DefaultFilter, awatch
 
+from aioenv.cli.errors import CommandFailed
+
 __all__ = ["Watch", "told"]
 
 _SUFFIXES = {".py", ".yaml", ".yml", ".toml"}
@@ -44,6 +46,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._watch())
+        self._task.add_done_callback(lambda _: self._change.set())
         await asyncio.sleep(0)  # it begins at once: from now on nothing is overlooked
         return self
 
@@ -56,8 +59,16 @@ class Watch:
 
         Returns:
             Their paths from the folder, in order.
+
+        Raises:
+            CommandFailed: the system does not tell of changes there.
         """
         await self._change.wait()
+        if self._task.done() and (error := self._task.exception()) is not None:
+            raise CommandFailed(
+                f"{self._place} cannot be watched: {error}; serve from a smaller folder, or set "
+                "WATCHFILES_FORCE_POLLING=1"
+            ) from error
         self._change.clear()
         changed, self._changed = self._changed, set()
         return sorted(changed)

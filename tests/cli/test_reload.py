@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from aioenv import SessionLost, loads
+from aioenv.cli.errors import CommandFailed
 from aioenv.cli.reload import Watch, told
 from aioenv.client import GenericEnvClient
 from tests.cli.conftest import DEADLINE_S, WORLDS, Start
@@ -17,6 +18,12 @@ def names_at(url: str) -> object:
     """Ask which environments are served."""
     with urllib.request.urlopen(f"{url}/list_environments", timeout=DEADLINE_S) as response:
         return loads(response.read())
+
+
+async def play_on(client: GenericEnvClient) -> None:
+    """Play for ever."""
+    while True:
+        await client.step({"do": "x"})
 
 
 async def test_a_change_starts_it_anew_on_the_same_port(start: Start, folder: Path) -> None:
@@ -29,8 +36,7 @@ async def test_a_change_starts_it_anew_on_the_same_port(start: Start, folder: Pa
         (folder / "worlds.py").write_text(WORLDS.replace("reward=1.0", "reward=2.0"), "utf-8")
         program.wait_line(r"worlds\.py changed; starting anew", DEADLINE_S)
         with pytest.raises(SessionLost) as caught:
-            while True:
-                await client.step({"do": "x"})
+            await play_on(client)
         assert caught.value.close_code == 1001
     # Nobody waits for it to be ready: a connection is not refused in between.
     async with GenericEnvClient(url) as client:
@@ -103,6 +109,13 @@ async def test_only_the_authors_files_count(tmp_path: Path) -> None:
         while len(found) < 2:
             found |= set(await watch.wait_change())
         assert found == {Path("README.md"), Path("deep/er/module.py")}
+
+
+async def test_a_folder_that_cannot_be_watched_is_told(tmp_path: Path) -> None:
+    """What the system says is passed on, with a way out, and nobody waits for ever."""
+    async with Watch(tmp_path / "nowhere") as watch:
+        with pytest.raises(CommandFailed, match=r"nowhere cannot be watched: .*POLLING=1"):
+            await watch.wait_change()
 
 
 def test_many_changes_are_told_in_few_words() -> None:
