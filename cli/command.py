@@ -1,11 +1,13 @@
 """The command ``aioenv``: its subcommands, and the one place where errors become lines."""
 
+import os
 from collections.abc import Sequence
 
 import click
 
 from aioenv import __version__
 from aioenv.cli.build import build
+from aioenv.cli.completion import completion
 from aioenv.cli.containers import prune, ps
 from aioenv.cli.errors import Diagnosis, debug_option, report_error
 from aioenv.cli.init import init
@@ -25,8 +27,8 @@ def main(argv: Sequence[str] | None = None, *, name: str = "aioenv") -> int:
         name: what it is called, for its help.
 
     Returns:
-        The exit code: 0 for success, 1 where the command or one of its episodes failed, 2 for
-        wrong usage, 130 for Ctrl-C.
+        The exit code: 0 for success, 1 where what was asked for failed, 2 for wrong usage, 130
+        for Ctrl-C.
     """
     diagnosis = Diagnosis()
     try:
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None, *, name: str = "aioenv") -> int:
             prog_name=name,
             standalone_mode=False,
             obj=diagnosis,
+            color=False if os.environ.get("NO_COLOR") else None,
         )
     except Exception as error:
         return report_error(error, diagnosis)
@@ -44,7 +47,10 @@ def main(argv: Sequence[str] | None = None, *, name: str = "aioenv") -> int:
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
-Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 Ctrl-C.
+Exit codes: 0 success, 1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
+An error is one line on standard error; --debug adds its traceback. NO_COLOR
+turns colours off.
+\b
 Examples:
   aioenv init word_game              make an environment of your own
   aioenv serve                       serve the environment of this folder
@@ -52,6 +58,7 @@ Examples:
   aioenv build                       build its image
   aioenv validate                    check the environment of this folder
   aioenv push                        deploy it to Hugging Face
+  eval "$(aioenv completion bash)"   complete commands and options in this shell
   aioenv ps                          list the containers that clients have started
 """,
 )
@@ -69,3 +76,4 @@ aioenv.add_command(rollout)
 aioenv.add_command(push)
 aioenv.add_command(ps)
 aioenv.add_command(prune)
+aioenv.add_command(completion)

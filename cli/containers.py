@@ -27,6 +27,9 @@ An owner is the process that a container was started for: "alive", "gone", or
 owner {pid, standing}.
 \b
 Exit codes: 0 success, 1 Docker cannot be reached, 2 wrong usage.
+Examples:
+  aioenv ps
+  aioenv ps --json | jq -r '.[] | select(.owner.standing == "gone") | .id'
 """
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not a table.")

@@ -71,8 +71,9 @@ def report_error(error: BaseException, diagnosis: Diagnosis) -> int:
     if isinstance(error, AioEnvError):
         click.echo(f"Error: {error}", err=True)
         return 1
-    hint = "" if diagnosis.is_debug else "; --debug shows where"
-    click.echo(f"Error: unexpected {type(error).__name__}: {error}{hint}", err=True)
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    way_out = "report it with the above" if diagnosis.is_debug else "--debug shows what to report"
+    click.echo(f"Error: unexpected {words}; this is a fault of aioenv: {way_out}", err=True)
     return 1
 
 

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,18 @@ def _import(module_name: str, folder: Path) -> Any:
             f"{module_name} cannot be imported: {error}; is it installed?"
         ) from error
     except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
         raise CommandFailed(
-            f"{module_name} cannot be imported: {type(error).__name__}: {error}"
+            f"{module_name} cannot be imported: {words}{_place_of(error)}"
         ) from error
+
+
+def _place_of(error: Exception) -> str:
+    """Tell where an error was raised, unless it says so itself, as a syntax error does."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:
+        return ""
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _application(value: Any, reference: str) -> web.Application:

@@ -19,12 +19,20 @@ __all__ = ["AttachedSession", "KeptSessions", "UnknownSession"]
 class UnknownSession(AioEnvError):
     """No session has this id, or none any more."""
 
-    def __init__(self, session_id: str) -> None:
-        super().__init__(session_id)
+    def __init__(self, session_id: str, processes: int = 1) -> None:
+        super().__init__(session_id, processes)
         self.session_id = session_id
+        self.processes = processes
 
     def __str__(self) -> str:
-        return f"there is no session {self.session_id!r}, or not any more"
+        text = f"there is no session {self.session_id!r}, or not any more"
+        if self.processes == 1:
+            return text
+        return (
+            f"{text}, in the worker that this connection reached: a session that is not a "
+            f"WebSocket's lives in one of the {self.processes} workers (--workers); keep to one "
+            "connection, use /ws, or serve with one worker"
+        )
 
 
 class AttachedSession(AioEnvError):
@@ -89,7 +97,7 @@ class KeptSessions:
         try:
             async with kept.turn:
                 if self._kept.get(session_id) is not kept:
-                    raise UnknownSession(session_id)
+                    raise UnknownSession(session_id, self._service.processes)
                 SESSION_ID.set(session_id)
                 yield kept.session
         finally:
@@ -154,7 +162,7 @@ class KeptSessions:
     def _get(self, session_id: str) -> _Kept:
         kept = self._kept.get(session_id)
         if kept is None:
-            raise UnknownSession(session_id)
+            raise UnknownSession(session_id, self._service.processes)
         return kept
 
     def _withdraw(self, session_id: str) -> _Kept:

@@ -16,10 +16,13 @@ from aioenv.service.logs import ACCESS_LOG, SERVER_LOG, AccessLogger, configure_
 from aioenv.service.settings import Settings
 from aioenv.service.usage import Usage
 
-__all__ = ["Server", "event_loop_factory", "serve"]
+__all__ = ["Server", "SiteMaker", "event_loop_factory", "listen", "serve", "url_of"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+#: Makes where an application is reached, in place of an address of its own.
+SiteMaker = Callable[[web.AppRunner], web.BaseSite]
 
 
 def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -31,6 +34,27 @@ def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def listen(host: str, port: int) -> sockets.socket:
+    """Make a socket that listens.
+
+    Args:
+        host: the address.
+        port: the port; 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    return sockets.create_server((host, port), family=family, backlog=4096)
+
+
+def url_of(listening: sockets.socket) -> str:
+    """Return the address at which a socket that listens can be reached from this machine."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
+
+
 class Server:
     """An application that listens.
 
@@ -39,10 +63,17 @@ class Server:
         host: the address to listen on.
         port: the port; 0 takes a free one.
         access_log: log every request.
+        site: makes where connections come from, instead of the address; its name is the URL.
     """
 
     def __init__(
-        self, app: web.Application, host: str, port: int, *, access_log: bool = False
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        access_log: bool = False,
+        site: SiteMaker | None = None,
     ) -> None:
         self._access_log = ACCESS_LOG if access_log else None
         self._app = app
@@ -50,16 +81,18 @@ class Server:
         self._port = port
         self._runner: web.AppRunner | None = None
         self._socket: sockets.socket | None = None
+        self._make_site = site
+        self._site: web.BaseSite | None = None
         self._undoing: asyncio.Future[None] | None = None
 
     @property
     def url(self) -> str:
         """The address to connect to, once it has started."""
+        if self._make_site is not None and self._site is not None:
+            return self._site.name
         if self._socket is None:
             raise RuntimeError("the server has not started")
-        host, port = self._socket.getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
+        return url_of(self._socket)
 
     async def start(self) -> str:
         """Bind, start to listen, and return the address.
@@ -105,8 +138,11 @@ class Server:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()
-        family = sockets.AF_INET6 if ":" in self._host else sockets.AF_INET
-        self._socket = sockets.create_server((self._host, self._port), family=family, backlog=4096)
+        if self._make_site is not None:
+            self._site = self._make_site(runner)
+            await self._site.start()
+            return
+        self._socket = listen(self._host, self._port)
         await web.SockSite(runner, self._socket, backlog=4096).start()
 
     async def _undo(self, listening: asyncio.Future[None], runner: web.AppRunner) -> None:
@@ -121,6 +157,7 @@ def serve(
     settings: Settings | None = None,
     *,
     announce: Callable[[str], None] = print,
+    site: SiteMaker | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; the second of them ends at once.
 
@@ -132,6 +169,7 @@ def serve(
         settings: where to listen, what to log and how long the grace is; by default the
             application's own.
         announce: is told the address once the service accepts connections.
+        site: makes where connections come from, instead of the settings' address.
 
     Raises:
         OSError: the address cannot be bound.
@@ -139,7 +177,7 @@ def serve(
     settings = settings or app[SERVICE].settings
     configure_logging(settings)
     with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
-        runner.run(_serve(app, settings, announce))
+        runner.run(_serve(app, settings, announce, site))
     if app[SERVICE].workers.is_busy:
         # Their threads cannot be interrupted, and the interpreter would wait for them.
         sys.stdout.flush()
@@ -147,10 +185,15 @@ def serve(
         os._exit(0)
 
 
-async def _serve(app: web.Application, settings: Settings, announce: Callable[[str], None]) -> None:
+async def _serve(
+    app: web.Application,
+    settings: Settings,
+    announce: Callable[[str], None],
+    site: SiteMaker | None,
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    server = Server(app, settings.host, settings.port, access_log=True)
+    server = Server(app, settings.host, settings.port, access_log=True, site=site)
     url = await server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop)

@@ -46,6 +46,7 @@ class Service:
 
     Attributes:
         counts: what it has done so far.
+        processes: how many processes share its address; each knows its own sessions only.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Service:
         self.contract = contract
         self.name = name
         self.counts = Counts()
+        self.processes = 1
         self._slots: dict[Session, Slot] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._close_by: float | None = None

@@ -52,6 +52,11 @@ class Usage:
                 if not self._under_way and not self._service.pool.statistics().active:
                     return
 
+    async def wait_used(self) -> None:
+        """Wait until the next request begins or ends; cancelling it costs nothing."""
+        self._change.clear()
+        await self._change.wait()
+
 
 def count_usage(usage: Usage) -> Any:
     """Make the middleware that counts every request but those for ``/health``."""

@@ -7,18 +7,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import attrs
+import click
 import pytest
 
 import aioenv
 from aioenv.cli import main
+from aioenv.cli.command import aioenv as program
 from aioenv.service import Settings
 
 
-@pytest.mark.parametrize(
-    "command",
-    [[], ["init"], ["serve"], ["build"], ["validate"], ["rollout"], ["push"]],
-    ids=str,
-)
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(program.commands))], ids=str)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_has_examples(
     command: list[str], flag: str, capsys: pytest.CaptureFixture[str]
@@ -86,14 +84,43 @@ def test_debug_shows_the_traceback(argv: list[str], capsys: pytest.CaptureFixtur
 def test_unexpected_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Even a defect is one line, which tells how to see more; exit code 1."""
+    """Even a defect is one line, which tells whose it is and what to do; exit code 1."""
 
     def fail(target: str) -> None:
-        raise KeyError(target)
+        raise RuntimeError(f"{target}\nand more")
 
     monkeypatch.setattr("aioenv.cli.serve.load_application", fail)
     assert main(["serve", "x"]) == 1
-    assert capsys.readouterr().err == "Error: unexpected KeyError: 'x'; --debug shows where\n"
+    assert capsys.readouterr().err == (
+        "Error: unexpected RuntimeError: x and more; this is a fault of aioenv: "
+        "--debug shows what to report\n"
+    )
+    assert main(["--debug", "serve", "x"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].endswith("report it with the above")
+
+
+@pytest.mark.parametrize(
+    ("variables", "colour"),
+    [({}, None), ({"NO_COLOR": ""}, None), ({"NO_COLOR": "1"}, False)],
+    ids=["unset", "empty", "set"],
+)
+def test_no_color_is_respected(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], colour: bool | None
+) -> None:
+    """Where ``NO_COLOR`` is set to anything, no command colours what it prints."""
+    seen: list[bool | None] = []
+
+    @click.command()
+    def look() -> None:
+        seen.append(click.get_current_context().color)
+
+    monkeypatch.setitem(program.commands, "look", look)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["look"]) == 0
+    assert seen == [colour]
 
 
 def test_every_setting_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
