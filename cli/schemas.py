@@ -96,12 +96,17 @@ class Schemas:
 
         Raises:
             Skipped: the schema asks for what cannot be made up.
+            Fault: it allows what is no object.
         """
         try:
             action = make_sampler(self.documents["action"])(rng)
         except CannotDraw as error:
             raise Skipped(f"no action can be made up: {error}", "pass one with --action") from error
-        return dict(action)
+        if not isinstance(action, dict):
+            raise Fault(
+                f"the schema of the action allows {shown(action)}", 'give it the type "object"'
+            )
+        return action
 
     def wrong_actions(self, action: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Spoil an action in each way that the schema refuses; yields what is wrong, and it."""

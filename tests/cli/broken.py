@@ -145,6 +145,8 @@ class BrokenService:
                 said["state"]["required"] = ["heard"]
             case "schema refers to elsewhere":
                 said["state"]["$ref"] = "http://127.0.0.1:1/schema.json"
+            case "schema of the action is a text's":
+                said["action"] = {"type": "string"}
             case "schema tells less than is asked":
                 said["action"]["properties"]["text"] = {"type": "integer"}
         return web.json_response(said)

@@ -199,6 +199,14 @@ def test_action_that_the_schema_does_not_tell(capsys: Capture) -> None:
     assert checks["step"]["verdict"] == "pass"
 
 
+def test_action_that_is_no_object(capsys: Capture) -> None:
+    """A schema of actions that are no objects is a finding wherever an action is needed."""
+    with running(BrokenService("schema of the action is a text's").app()) as url:
+        code, checks = judged(capsys, url)
+    assert code == 1
+    assert 'give it the type "object"' in checks["http-step"]["advice"]
+
+
 def test_silent_service_is_given_up(capsys: Capture) -> None:
     """A step that is never answered is a finding, after the time that was given."""
     census = Census()
