@@ -43,7 +43,7 @@ _NEVER = {
     ),
 }
 _BY_DEFAULT = {
-    "hidden": (".*", "!.dockerignore", "!.python-version"),
+    "hidden": (".*", "!.dockerignore", "!.python-version", "!.*.template"),
     "made by a build": ("/build/", "*.egg-info/"),
 }
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from aioenv.service.mcp import REVISIONS
+
 __all__ = ["DOORS", "TAGS", "Body", "Door", "Reply"]
 
 _JSON = "application/json"
@@ -133,7 +135,7 @@ _MCP_VERSION = {
     "name": "MCP-Protocol-Version",
     "in": "header",
     "description": "The revision of the protocol that was agreed upon",
-    "schema": {"type": "string"},
+    "schema": {"enum": list(REVISIONS)},
 }
 _NEW_SESSION = "$response.body#/session_id"
 _ASSET = {
@@ -252,7 +254,7 @@ DOORS = (
             "What is wrong with a call is an error of JSON-RPC with status 200."
         ),
         parameters=[_WAIT, _MCP_SESSION, _MCP_VERSION],
-        body=Body("McpMessage", "A call, a notification or a batch"),
+        body=Body("McpMessage", "A call, a notification or a batch", required=False),
         replies={
             200: Reply("The answer", "McpAnswer", headers={"Mcp-Session-Id": "The new session"}),
             202: Reply("There is nothing to answer"),
@@ -268,7 +270,7 @@ DOORS = (
         tag="MCP",
         name="end_mcp",
         summary="End a session",
-        parameters=[_MCP_SESSION],
+        parameters=[{**_MCP_SESSION, "required": True}],
         replies={
             204: Reply("It is ended"),
             400: Reply("No header says which", "McpAnswer"),
