@@ -9,6 +9,8 @@ import hashlib
 import struct
 from collections.abc import Iterator
 
+import lz4.frame
+
 __all__ = ["Storage"]
 
 _HEADER = 48  # of a shard: tag, version, size of the footer
@@ -16,7 +18,7 @@ _ENTRY = 48
 _END = b"\xff" * 32
 _HAS_VERIFICATION = 1 << 31
 _HAS_METADATA = 1 << 30
-_AS_IT_IS = 0
+_AS_IT_IS, _LZ4, _GROUPED_LZ4 = range(3)
 
 
 class Storage:
@@ -65,8 +67,23 @@ def _chunks(body: bytes) -> Iterator[bytes]:
     while at < len(body) and body[at] == 0:  # what follows begins with letters
         packed = int.from_bytes(body[at + 1 : at + 4], "little")
         form = body[at + 4]
-        if form != _AS_IT_IS:
-            raise ValueError("use files that cannot be compressed; this storage unpacks nothing")
         at += 8
-        yield body[at : at + packed]
+        yield _unpacked(form, body[at : at + packed])
         at += packed
+
+
+def _unpacked(form: int, chunk: bytes) -> bytes:
+    if form == _AS_IT_IS:
+        return chunk
+    if form not in (_LZ4, _GROUPED_LZ4):
+        raise ValueError(f"a chunk is packed in a form that is not known: {form}")
+    plain: bytes = lz4.frame.decompress(chunk)
+    if form == _LZ4:
+        return plain
+    # Every first byte of four stands before every second, and so on.
+    content, at = bytearray(len(plain)), 0
+    for place in range(4):
+        count = len(range(place, len(plain), 4))
+        content[place::4] = plain[at : at + count]
+        at += count
+    return bytes(content)
