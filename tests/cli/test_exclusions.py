@@ -75,7 +75,13 @@ def test_virtual_environment_of_any_name(tmp_path: Path) -> None:
 def test_hidden_files_stay_by_default(tmp_path: Path) -> None:
     """Hidden files stay, but for those that a build reads; patterns may bring them along."""
     fill(
-        tmp_path, ".dockerignore", "t/.gitignore.template", ".editorconfig", ".streamlit/config.toml", "build/x", "a/build/y"
+        tmp_path,
+        ".dockerignore",
+        "t/.gitignore.template",
+        ".editorconfig",
+        ".streamlit/config.toml",
+        "build/x",
+        "a/build/y",
     )
     selection = select_files(tmp_path)
     assert set(selection.files) == {".dockerignore", "a/build/y", "t/.gitignore.template"}

@@ -18,8 +18,8 @@ from tests.worlds.studio import Easel, Painting, Stroke, StudioEnvironment
 ROOT = Path(__file__).parents[2]
 TOKEN = "s3cret"
 
-# A door that answers with a WebSocket is none that plain requests can try, and chance never finds the
-# name of an MCP session to end.
+# A door that answers with a WebSocket is none that plain requests can try, and chance never finds
+# the name of an MCP session to end.
 COMMAND = [sys.executable, "-m", "schemathesis.cli", "run"]
 for name in ("play", "mcp_socket", "end_mcp"):
     COMMAND += ["--exclude-operation-id", name]
