@@ -32,7 +32,12 @@ def run(project: Path, *command: object, **environment: str) -> str:
     done = subprocess.run(
         [str(word) for word in command],
         cwd=project,
-        env={**os.environ, **environment},
+        # What a `make` that runs the tests was given is not for the project's own.
+        env={
+            name: value
+            for name, value in {**os.environ, **environment}.items()
+            if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "PYTEST_ARGS", "COVERAGE")
+        },
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
