@@ -16,6 +16,7 @@ from aioenv.flat import (
     make_result_writer,
     make_step_reader,
     make_step_writer,
+    recognise_nothing,
 )
 from aioenv.jsontext import dumps
 from aioenv.messages import write_request
@@ -238,8 +239,7 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
 class PlainContract:
     """The contract of a client that knows no models: plain dicts in, plain dicts out."""
 
-    def recognise_result(self, _: bytes) -> None:
-        """Leave every frame to `read_result`."""
+    recognise_result = staticmethod(recognise_nothing)
 
     def write_step(self, action: Any) -> bytes:
         """Write an action as the frame of a step; raises what the other two do."""

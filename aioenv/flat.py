@@ -23,6 +23,7 @@ __all__ = [
     "make_result_writer",
     "make_step_reader",
     "make_step_writer",
+    "recognise_nothing",
 ]
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def make_step_reader(cls: type[T]) -> Callable[[bytes], T | None]:
     Returns:
         A function from a frame's text to the action; ``None`` if it does not recognise it.
     """
-    return _compiled(_STEP, cls, _EXACTLY) or _recognise_nothing
+    return _compiled(_STEP, cls, _EXACTLY) or recognise_nothing
 
 
 def make_result_reader(cls: type[T]) -> Callable[[bytes], StepResult[T] | None]:
@@ -69,7 +70,7 @@ def make_result_reader(cls: type[T]) -> Callable[[bytes], StepResult[T] | None]:
         A function from a frame's text to the result of a step; ``None`` if it does not recognise
         it.
     """
-    return _compiled(_RESULT, cls, _EXACTLY, _BESIDE) or _recognise_nothing
+    return _compiled(_RESULT, cls, _EXACTLY, _BESIDE) or recognise_nothing
 
 
 def make_step_writer(cls: type[T], write_any: Callable[[T], bytes]) -> Callable[[T], bytes]:
@@ -164,8 +165,8 @@ _BESIDE = {"done": "data.get('done', False)", "reward": "data.get('reward')"}
 _EXACTLY = {"loads": orjson.loads, "is_exact": is_exact, "StepResult": StepResult}
 
 
-def _recognise_nothing(_: bytes) -> None:
-    """Stand for a reader of frames where the class is not flat."""
+def recognise_nothing(_: bytes) -> None:
+    """Stand for a reader of frames where each has to be looked at closely."""
 
 
 def _compiled(

@@ -16,6 +16,7 @@ from aioenv.client.sync_client import SyncEnvClient
 from aioenv.client.tenant import Tenant
 from aioenv.client.transport import see_through
 from aioenv.contract import ReadsReplies
+from aioenv.flat import recognise_nothing
 from aioenv.messages import read_reply, write_request
 
 __all__ = ["EnvClient", "GenericEnvClient"]
@@ -375,7 +376,7 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
         is_ours = is_typed and cls._step_payload is EnvClient._step_payload
         self._frame_of = self._codec().write_step if is_ours else self._written_step
         is_ours = is_typed and cls._parse_result is EnvClient._parse_result
-        self._recognise = self._codec().recognise_result if is_ours else _recognise_nothing
+        self._recognise = self._codec().recognise_result if is_ours else recognise_nothing
 
 
 class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
@@ -385,7 +386,3 @@ class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]
 def _is_typed(models: tuple[Any, ...]) -> bool:
     """Whether models are classes with fields, not plain dicts."""
     return not any((get_origin(model) or model) is dict for model in models)
-
-
-def _recognise_nothing(_: bytes) -> None:
-    """Leave every reply to `EnvClient._parse_result`."""

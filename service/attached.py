@@ -27,6 +27,8 @@ class AttachedDoor(SocketDoor):
 
     __slots__ = ("_kept", "_session_id", "_turn")
 
+    _takes_steps_at_once = False
+
     def __init__(
         self,
         service: Service,
@@ -47,9 +49,6 @@ class AttachedDoor(SocketDoor):
 
     async def _release(self, session: Session) -> None:
         self._kept.detach(self._session_id)
-
-    def _begin(self, text: bytes) -> None:
-        self._begin_call(self._respond(text))
 
     async def _respond(self, frame: bytes) -> None:
         assert self._turn is not None

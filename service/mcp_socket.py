@@ -14,8 +14,7 @@ class McpSocketDoor(SocketDoor):
 
     __slots__ = ()
 
-    def _begin(self, text: bytes) -> None:
-        self._begin_call(self._respond(text))
+    _takes_steps_at_once = False
 
     async def _respond(self, frame: bytes) -> None:
         assert self._session is not None

@@ -11,13 +11,13 @@ import contextvars
 import enum
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observation
+from aioenv.flat import recognise_nothing
 from aioenv.messages import error_reply, read_request
 from aioenv.service.access import PLAIN_PROTOCOL
 from aioenv.service.eager import Suspended, finish, start
@@ -55,6 +55,9 @@ class SocketDoor:
         mcp: who answers ``mcp`` messages.
     """
 
+    # Whether a plain step may be taken before anything is awaited for it.
+    _takes_steps_at_once: ClassVar[bool] = True
+
     __slots__ = (
         "__weakref__",
         "_beats_unanswered",
@@ -70,6 +73,7 @@ class SocketDoor:
         "_mcp",
         "_phase",
         "_pinged_at",
+        "_recognise",
         "_request",
         "_requested_at",
         "_service",
@@ -86,6 +90,9 @@ class SocketDoor:
         self._service = service
         self._request = request
         self._mcp = mcp
+        self._recognise = (
+            service.contract.recognise_step if self._takes_steps_at_once else recognise_nothing
+        )
         self._socket = FrameSocket(
             self,
             service.counts,
@@ -317,19 +324,9 @@ class SocketDoor:
 
     def _begin(self, text: bytes) -> None:
         """Begin to answer a frame; the connection's task goes on with what suspends."""
-        action = self._service.contract.recognise_step(text)
+        action = self._recognise(text)
         try:
             rest = start(self._respond(text)) if action is None else self._step(action)
-        except BaseException as error:
-            self._hand_over(error)
-        else:
-            if rest is not None:
-                self._hand_over(rest)
-
-    def _begin_call(self, call: Coroutine[Any, Any, None]) -> None:
-        """Begin what answers a frame, where no frame is a plain step."""
-        try:
-            rest = start(call)
         except BaseException as error:
             self._hand_over(error)
         else:
