@@ -136,7 +136,7 @@ def test_state_takes_no_short_cut() -> None:
 
 # Whole frames
 
-BIG = [2**63, 2**64 - 1, 2**64, 2**70, -(2**63), -(2**63) - 1, -(2**70), 10**400]
+BIG = [2**63, 2**64 - 1, 2**64 + 1, 2**70 + 1, -(2**63), -(2**63) - 1, -(2**70) - 1, 10**400]
 NUMBERS = st.sampled_from(BIG) | st.integers(-3, 3) | st.floats(allow_nan=False)
 VALUES = st.recursive(
     NUMBERS | st.none() | st.booleans() | st.text(max_size=2),
@@ -234,6 +234,20 @@ def test_no_integer_is_rounded(value: int) -> None:
         frame = json.dumps({"type": "step", "data": {"number": 1, "items": [], "anything": free}})
         read = contract.recognise_step(frame.encode())
         assert read is None or read.anything == free
+
+
+def test_no_integer_beside_the_observation_is_rounded() -> None:
+    """Metadata stand twice in a reply; those beside the observation are looked at, too."""
+    observation = {"text": "", "number": None, "anything": {}, "count": 0, "metadata": {}}
+    data = {"observation": observation, "reward": None, "done": False, "metadata": {"n": 2**70 + 1}}
+    frame = json.dumps({"type": "observation", "data": data}).encode()
+    result = Contract(Single, Flat).recognise_result(frame)
+    assert result is None or result.metadata == {"n": 2**70 + 1}
+    data["metadata"] = {"n": 7}
+    frame = json.dumps({"type": "observation", "data": data}).encode()
+    result = Contract(Single, Flat).recognise_result(frame)
+    assert result is not None
+    assert result.metadata == {"n": 7}
 
 
 def test_what_is_not_flat_has_no_frame_of_its_own() -> None:

@@ -5,9 +5,11 @@ import json
 import logging
 from typing import Any
 
+import aiohttp
 import pytest
 import websockets.asyncio.client as foreign
 
+from aioenv.service.app import _DOORS
 from tests.conftest import Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, World, populate
 from tests.service.conftest import Connect, OpenRaw, RawPeer
@@ -434,3 +436,22 @@ async def test_an_unchanged_close_is_no_work(serve: Serve, connect: Connect) -> 
     await talk.tell({"type": "close"})
     assert await talk.ended() == 1000
     assert active(served) == 0
+
+
+async def test_a_step_is_heard(serve: Serve, http: aiohttp.ClientSession, census: Census) -> None:
+    """A client that steps is neither idle nor silent; the beats' times are given, not awaited."""
+    served = await serve(populate(census, AsyncWorld), idle_timeout_s=1000.0, heartbeat_s=1000.0)
+    async with http.ws_connect(f"{served.url}/ws", autoping=False) as socket:
+        await socket.send_json({"type": "reset", "data": {}})
+        await socket.receive_json()
+        (door,) = served.app[_DOORS]
+        served.service.pulse.discard(door)
+        await socket.send_json({"type": "step", "data": {"text": "Hi"}})
+        assert (await socket.receive_json())["type"] == "observation"
+        now = asyncio.get_running_loop().time()
+        door.beat(now + 900)
+        door.beat(now + 1500)
+        await socket.send_json({"type": "state"})
+        answer = await socket.receive()
+        assert answer.type is aiohttp.WSMsgType.TEXT
+        assert answer.json()["type"] == "state"
