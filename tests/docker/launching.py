@@ -18,7 +18,10 @@ from tests.conftest import DEADLINE_S
 from tests.docker.images import docker
 from tests.peer.process import LineProcess
 
-__all__ = ["Launch", "Script", "facts_of", "owned_by", "wait_none_of"]
+__all__ = ["SHORT_IDLE_S", "Launch", "Script", "facts_of", "owned_by", "wait_none_of"]
+
+# Short to wait for, and long enough for a client to connect after the container is healthy.
+SHORT_IDLE_S = 3.0
 
 
 class Launch(Protocol):

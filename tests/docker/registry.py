@@ -28,7 +28,7 @@ class Registry:
     Attributes:
         may_send: lets the layer be sent.
         asked: set once a layer was asked for.
-        questions: how often the manifest was asked for.
+        questions: how often it was asked which image the tag names: once for each pull.
         login: the header ``Authorization`` that is asked for, if any.
     """
 
@@ -74,7 +74,7 @@ class Registry:
         if rest.endswith(_digest(self._config)):
             return web.Response(body=self._config, content_type=_TYPES["config"])
         if "/manifests/" in rest:
-            self.questions += 1
+            self.questions += rest.endswith("/manifests/1")
             headers = {"Docker-Content-Digest": _digest(self._manifest)}
             return web.Response(
                 body=self._manifest, content_type=_TYPES["manifest"], headers=headers

@@ -203,7 +203,8 @@ def test_dockerfile_of_openenvs_own_projects(finish: Finish, tag: str, tmp_path:
 
 def test_failing_step_is_told(finish: Finish, tag: str, tmp_path: Path) -> None:
     """The step that failed is named, with its last lines and the exit code; nothing is left."""
-    step = "RUN seq 100 && echo no luck >&2 && exit 3"
+    # All on one stream: Docker gives what two streams say in any order.
+    step = "RUN (seq 100 && echo no luck && exit 3) >&2"
     write(tmp_path, Dockerfile=f"FROM {BASE_IMAGE}\nENV X=1\n{step}\nENV Y=2\n")
     build = finish(*COMMAND, "build", "--tag", tag, "--no-cache")
     assert build.returncode == 1

@@ -18,7 +18,7 @@ from aioenv.client import ContainerLauncher, ContainerOptions, GenericEnvClient
 from aioenv.client.engine import Engine
 from echo_env import EchoAction, EchoEnv
 from tests.docker.images import docker
-from tests.docker.launching import Launch, facts_of, owned_by
+from tests.docker.launching import SHORT_IDLE_S, Launch, facts_of, owned_by
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -350,13 +350,13 @@ async def test_killed_under_further_sessions(launch: Launch) -> None:
 
 async def test_unused_it_ends_and_a_reset_starts_it_anew(launch: Launch) -> None:
     """With no session open for so long the container ends; the client may go on all the same."""
-    env = launch(idle_exit_s=0.5)
+    env = launch(idle_exit_s=SHORT_IDLE_S)
     session = await env.new_session()
     first = (await facts_of(env))["Id"]
     await session.close()
     launcher: Any = env._launcher
     assert await launcher.has_ended(20.0)
-    assert "nobody has used it for 0.5 s" in launcher.log_tail
+    assert f"nobody has used it for {SHORT_IDLE_S:g} s" in launcher.log_tail
     await env.reset()
     await check(env)
     assert (await facts_of(env))["Id"] != first
@@ -365,10 +365,10 @@ async def test_unused_it_ends_and_a_reset_starts_it_anew(launch: Launch) -> None
 
 async def test_a_session_that_thinks_keeps_it(launch: Launch) -> None:
     """As long as a session is open, however silent, the container stays."""
-    async with launch(idle_exit_s=0.2) as env:
+    async with launch(idle_exit_s=SHORT_IDLE_S) as env:
         await env.reset()
         launcher: Any = env._launcher
-        assert not await launcher.has_ended(1.0)
+        assert not await launcher.has_ended(SHORT_IDLE_S + 1)
         await check(env)
 
 

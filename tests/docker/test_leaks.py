@@ -18,7 +18,7 @@ from aioenv.client.owners import Owner
 from echo_env import EchoAction, EchoEnv
 from tests.conftest import eventually
 from tests.docker.images import docker
-from tests.docker.launching import Launch, Script, owned_by, wait_none_of
+from tests.docker.launching import SHORT_IDLE_S, Launch, Script, owned_by, wait_none_of
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -312,7 +312,7 @@ env.close()
 
 async def test_killed_while_it_plays(script: Script) -> None:
     """After SIGKILL the container notices that nobody uses it, ends by itself and is removed."""
-    process = script(IN_A_CONTEXT.replace("(IMAGE)", "(IMAGE, idle_exit_s=1)"))
+    process = script(IN_A_CONTEXT.replace("(IMAGE)", f"(IMAGE, idle_exit_s={SHORT_IDLE_S})"))
     await asyncio.to_thread(process.wait_line, "playing", 60)
     assert len(owned_by(process.pid)) == 1
     os.kill(process.pid, signal.SIGKILL)
@@ -321,7 +321,7 @@ async def test_killed_while_it_plays(script: Script) -> None:
 
 async def test_killed_while_it_starts(script: Script) -> None:
     """So it does where nobody had used it yet."""
-    process = script(IN_A_CONTEXT.replace("(IMAGE)", "(IMAGE, idle_exit_s=1)"))
+    process = script(IN_A_CONTEXT.replace("(IMAGE)", f"(IMAGE, idle_exit_s={SHORT_IDLE_S})"))
     while not await asyncio.to_thread(owned_by, process.pid, "status=running"):
         assert process._process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
