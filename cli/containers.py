@@ -22,7 +22,7 @@ _HEADINGS = ("CONTAINER", "IMAGE", "STATE", "ADDRESS", "AGE", "OWNER")
 @click.command(
     epilog="""\b
 An owner is the process that a container was started for: "alive", "gone", or
-"elsewhere", on a machine or in a container that cannot be seen from here.
+"elsewhere": on another machine, in a container, or hidden by this one.
 --json prints a list of objects: id, name, image, state, address, created_at,
 owner {pid, standing}.
 \b

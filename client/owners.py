@@ -51,10 +51,15 @@ class Owner:
         return {LABEL: self.place, _PID_LABEL: str(self.pid), _BIRTH_LABEL: self.birth}
 
     def standing(self) -> Literal["alive", "gone", "elsewhere"]:
-        """Tell whether it lives; one that is elsewhere cannot be seen from here."""
+        """Tell whether it lives; one that is elsewhere, or hidden, cannot be seen from here."""
         if self.place != _here():
             return "elsewhere"
-        return "alive" if self.pid and _birth(self.pid) == self.birth else "gone"
+        birth = _birth(self.pid) if self.pid else None
+        if birth is None:
+            return "gone"
+        if birth == self.birth:
+            return "alive"
+        return "gone" if birth else "elsewhere"
 
 
 def _here() -> str:
@@ -68,16 +73,14 @@ def _here() -> str:
 
 
 def _birth(pid: int) -> str | None:
-    """Return when a process began, or ``None`` if it is over."""
-    if not (_PROC / "self/stat").exists():
-        return "" if _answers(pid) else None
+    """Return when a process began: empty where the kernel does not say, ``None`` if it is over."""
     try:
         # The name in parentheses may hold anything; the state comes next (proc(5)).
         fields = (
             (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
         )
-    except OSError:
-        return None
+    except OSError:  # there is none, or it is hidden: not only Linux says, nor to everybody (proc(5))
+        return "" if _answers(pid) else None
     is_over = fields[0] in "ZX"  # dead, though its parent may not have asked for its exit code
     return None if is_over else fields[19]
 
@@ -85,7 +88,7 @@ def _birth(pid: int) -> str | None:
 def _answers(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -39,6 +39,18 @@ def test_a_successor_under_the_same_number() -> None:
     assert attrs.evolve(Owner.this_process(), birth="1").standing() == "gone"
 
 
+def test_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process that ``/proc`` hides, as it can those of other users, is not gone before it ends."""
+    for shown in ("sys", "self"):
+        (tmp_path / shown).symlink_to(Path("/proc", shown))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        its = Owner(Owner.this_process().place, other.pid, owners._birth(other.pid) or "")
+        monkeypatch.setattr(owners, "_PROC", tmp_path)
+        assert its.standing() == "elsewhere"
+        other.kill()
+    assert its.standing() == "gone"
+
+
 def test_elsewhere() -> None:
     """What was started on another machine, or before this one's last start, cannot be seen."""
     assert attrs.evolve(Owner.this_process(), place="far away").standing() == "elsewhere"
@@ -49,8 +61,9 @@ def test_elsewhere() -> None:
     [
         {LABEL: Owner.this_process().place},
         {LABEL: Owner.this_process().place, owners._PID_LABEL: "x"},
+        {LABEL: Owner.this_process().place, owners._PID_LABEL: "9" * 30},
     ],
-    ids=["no id", "no number"],
+    ids=["no id", "no number", "no process id"],
 )
 def test_labels_that_say_too_little(labels: dict[str, str]) -> None:
     """An owner that is not named lives nowhere."""
