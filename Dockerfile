@@ -1,9 +1,10 @@
 # Echo as a container: `docker build -t echo-env:latest .`, and what a Hugging Face Space builds.
-# Any image with Python 3.11 or later and its `venv` will do as the base; only the virtual
-# environment moves into the final stage, so that neither compilers nor caches weigh on it.
+# Any image like Debian's with Python 3.11 or later and its `venv` will do as the base; only the
+# virtual environment moves into the final stage, so that neither compilers nor caches weigh on it.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
+USER root
 
 # The installer lives apart: what it installs into has neither pip nor setuptools.
 RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/aioenv
@@ -29,6 +30,7 @@ RUN /opt/aioenv/bin/python -m compileall -q /opt/aioenv/lib \
 
 FROM ${BASE_IMAGE}
 
+USER root
 RUN getent passwd 1000 || useradd --no-log-init --create-home --uid 1000 aioenv
 COPY --from=build /opt/aioenv /opt/aioenv
 WORKDIR /opt/aioenv
@@ -48,6 +50,8 @@ EXPOSE 8000
 # The first process of a container ignores SIGTERM until it handles it, which Python does for SIGINT
 # from its first moment: so a container also stops at once while it still starts.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=1s --timeout=60s --start-period=30s --retries=1 \
+# The check itself awaits the start, for 30 s. With a start period, newer Dockers would put it off for
+# five seconds.
+HEALTHCHECK --interval=1s --timeout=60s --retries=1 \
     CMD ["python", "-S", "/opt/aioenv/share/echo_env/healthcheck.py", "--watch", "30"]
 CMD ["aioenv", "serve", "echo_env.app:app"]

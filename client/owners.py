@@ -79,7 +79,9 @@ def _birth(pid: int) -> str | None:
         fields = (
             (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
         )
-    except OSError:  # there is none, or it is hidden: not only Linux says, nor to everybody (proc(5))
+    except (
+        OSError
+    ):  # there is none, or it is hidden: not only Linux says, nor to everybody (proc(5))
         return "" if _answers(pid) else None
     is_over = fields[0] in "ZX"  # dead, though its parent may not have asked for its exit code
     return None if is_over else fields[19]

@@ -66,7 +66,7 @@ class Run(Protocol):
         *,
         command: list[str] | None = ...,
         user: str | None = ...,
-        health_check: bool = ...,
+        health_check: dict[str, Any] | None = ...,
         host: dict[str, Any] | None = ...,
         **env: object,
     ) -> Running:
@@ -75,7 +75,7 @@ class Run(Protocol):
         Args:
             command: what to run instead of the image's own command.
             user: whose processes they are, instead of the image's own.
-            health_check: whether Docker runs the image's health check.
+            health_check: Docker's health check, where it differs from the image's.
             host: further entries of the engine's ``HostConfig``.
             env: environment variables.
         """
@@ -97,7 +97,7 @@ async def run_image(engine: Docker, echo_image: str) -> AsyncIterator[Run]:
         *,
         command: list[str] | None = None,
         user: str | None = None,
-        health_check: bool = True,
+        health_check: dict[str, Any] | None = None,
         host: dict[str, Any] | None = None,
         **env: object,
     ) -> Running:
@@ -109,7 +109,7 @@ async def run_image(engine: Docker, echo_image: str) -> AsyncIterator[Run]:
         }
         config |= {"Cmd": command} if command else {}
         config |= {"User": user} if user else {}
-        config |= {} if health_check else {"Healthcheck": {"Test": ["NONE"]}}
+        config |= {"Healthcheck": health_check} if health_check else {}
         container = await engine.containers.create(config)
         containers.append(container)
         await container.start()

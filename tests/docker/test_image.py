@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import tarfile
 import tempfile
@@ -30,6 +31,7 @@ HARDENED: dict[str, Any] = {
     "Memory": 256 * 1024 * 1024,
 }
 HEALTH_CHECK = ["python", "-S", "/opt/aioenv/share/echo_env/healthcheck.py"]
+NO_HEALTH_CHECK: dict[str, Any] = {"Test": ["NONE"]}
 LARGEST_MB = 90
 #: Longer than a stop may take, and shorter than a test: whoever is not through by then is killed,
 #: with exit code 137.
@@ -94,16 +96,25 @@ async def test_docker_finds_it_healthy(run_image: Run, env: dict[str, object]) -
 
 async def test_docker_finds_it_unhealthy(run_image: Run) -> None:
     """A container that serves nothing is unhealthy, and Docker's log says why."""
-    echo = await run_image(command=["sleep", "600"])
-    code, printed = await echo.execute(*HEALTH_CHECK)
-    assert code == 1
-    assert re.search(r"0\.0\.0\.0, port 8000: .*refused", printed), printed
+    soon = {"Test": ["CMD", *HEALTH_CHECK, "--watch", "0.1"]}  # the rest is as the image has it
+    echo = await run_image(command=["sleep", "600"], health_check=soon)
+    health = await wait_health(echo)
+    assert health["Status"] == "unhealthy"
+    assert re.search(r"0\.0\.0\.0, port 8000: .*refused", health["Log"][0]["Output"])
+
+
+def test_docker_asks_from_the_start(echo_image: str) -> None:
+    """There is no period for the start, in which Docker from 25 on asks but every five seconds."""
+    health_check = docker(
+        "image", "inspect", "--format", "{{json .Config.Healthcheck}}", echo_image
+    )
+    assert "StartPeriod" not in json.loads(health_check)
 
 
 async def test_health_check_awaits_the_start(run_image: Run) -> None:
     """While the service starts the check asks on, and tells as soon as it is healthy."""
     go = "until [ -e /dev/shm/go ]; do sleep 0.05; done; exec aioenv serve echo_env.app:app"
-    echo = await run_image(command=["sh", "-c", go], health_check=False)
+    echo = await run_image(command=["sh", "-c", go], health_check=NO_HEALTH_CHECK)
     assert (await echo.execute(*HEALTH_CHECK, "--watch", "0"))[0] == 1
     watching = asyncio.create_task(echo.execute(*HEALTH_CHECK, "--watch", "600"))
     await echo.execute("touch", "/dev/shm/go")
@@ -113,7 +124,7 @@ async def test_health_check_awaits_the_start(run_image: Run) -> None:
 async def test_health_check_watches(run_image: Run) -> None:
     """Once the service was healthy, the check goes on asking, and tells as soon as it is gone."""
     serve = "aioenv serve echo_env.app:app & echo $! > /dev/shm/service; wait; exec sleep 600"
-    echo = await run_image(command=["sh", "-c", serve], health_check=False)
+    echo = await run_image(command=["sh", "-c", serve], health_check=NO_HEALTH_CHECK)
     await echo.wait_healthy()
     assert await echo.execute(*HEALTH_CHECK, "--watch", "600") == (0, "")
     watching = asyncio.create_task(echo.execute(*HEALTH_CHECK, "--watch", "600"))
