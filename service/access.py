@@ -4,7 +4,6 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Iterator
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,6 +24,9 @@ _TOKEN_PROTOCOL = "base64url.bearer.authorization.aioenv."  # noqa: S105  # no t
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
+# The methods that change nothing (RFC 9110, section 9.2.1), as far as there are doors for them.
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
 _open_doors: set[Any] = set()
 
 
@@ -39,8 +41,8 @@ def guard(service: Service) -> Any:
 
     Where the settings name a token, every door asks for it (RFC 6750) but for ``/health`` and what
     is `open_to_all`. A browser sends the origin of the page with every WebSocket handshake
-    (RFC 6455, section 10.2); one that is neither this host nor allowed is refused, so that no
-    foreign page can use a visitor's reach.
+    (RFC 6455, section 10.2) and with every request that may change something; one that is neither
+    this host nor allowed is refused, so that no foreign page can use a visitor's reach.
     """
 
     @web.middleware
@@ -53,7 +55,7 @@ def guard(service: Service) -> Any:
                 status=401,
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if not _may_connect(request, settings.allowed_origins, settings.public_host):
+        if not _may_act(request, settings.allowed_origins, settings.public_host):
             _refuse(service, "origin", "FORBIDDEN_ORIGIN")
             origin = request.headers["Origin"]
             detail = f"pages of {origin} may not connect; see AIOENV_ALLOWED_ORIGINS"
@@ -118,51 +120,53 @@ def _decoded(protocol: str) -> bytes:
         return b""
 
 
-def _may_connect(request: web.Request, allowed: tuple[str, ...], public_host: str | None) -> bool:
-    """Whether the page that sends a request may do so, where it is one that pages are kept from.
+def _may_act(request: web.Request, allowed: tuple[str, ...], public_host: str | None) -> bool:
+    """Whether the page that sends a request may do so.
 
-    A browser lets any page open a WebSocket, and send the POSTs of MCP without asking before.
+    A browser lets any page open a WebSocket, and send plain POSTs, without asking before; it lets
+    none read what another host answers. So whatever only reads is left to the browser.
     """
-    origin, is_mcp = request.headers.get("Origin"), _is_door(request, "/mcp")
-    is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-    if origin is None or not (is_mcp or is_socket) or "*" in allowed or origin in allowed:
+    origin = request.headers.get("Origin")
+    only_reads = request.method in _READING and not _is_handshake(request)
+    if origin is None or only_reads or "*" in allowed or origin in allowed:
         return True
     try:
-        page = urlsplit(origin)
+        return _is_own(urlsplit(origin), request, public_host)
     except ValueError:
         return False
-    if not _is_own(page, request, public_host):
-        return False
-    return not is_mcp or _is_local_name(page.hostname) or not _came_to_loopback(request)
 
 
 def _is_own(page: SplitResult, request: web.Request, public_host: str | None) -> bool:
-    """Whether a page came from this service itself."""
-    port = _DEFAULT_PORTS.get(page.scheme, "")
-    names = {name.lower().removesuffix(port) for name in _own_hosts(request, public_host) if name}
-    return bool(page.netloc) and page.netloc.lower().removesuffix(port) in names
+    """Whether a page came from this service itself.
 
-
-def _own_hosts(request: web.Request, public_host: str | None) -> Iterator[str]:
-    """Yield the names by which a request may have reached this service.
-
-    A proxy in between may say the public name in ``X-Forwarded-Host``. That may be believed here:
-    what this check keeps out are pages, and no page can set a header of its handshake.
+    What a proxy says in ``X-Forwarded-Host`` may be believed, as ``Host`` may: no page can set
+    either where it asks another host, unless that host has agreed before. But a page whose name its
+    owner points to 127.0.0.1 has this host for its own (DNS rebinding), and says in a plain request
+    what it likes. So a connection that was made to this machine's own address is believed a public
+    name only in a handshake, whose headers no page sets, and there only of a proxy.
     """
-    yield request.host
-    yield public_host or ""
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        return
-    for name in ",".join(request.headers.getall("X-Forwarded-Host", ())).split(","):
-        yield name.strip()
+    if _is_called(page, public_host or ""):
+        return True
+    forwarded = ",".join(request.headers.getall("X-Forwarded-Host", ())).split(",")
+    if _is_handshake(request) and _is_called(page, *forwarded):
+        return True
+    is_believed = _is_local_name(page.hostname) or not _came_to_loopback(request)
+    return is_believed and _is_called(page, request.host, *forwarded)
+
+
+def _is_called(page: SplitResult, *names: str) -> bool:
+    """Whether a page's host and port are among names, which may leave out the scheme's own port."""
+    port = _DEFAULT_PORTS.get(page.scheme, "")
+    called = {name.strip().lower().removesuffix(port) for name in names}
+    return page.netloc.lower().removesuffix(port) in called - {""}
+
+
+def _is_handshake(request: web.Request) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _came_to_loopback(request: web.Request) -> bool:
-    """Whether a connection was made to this machine's own address.
-
-    A page whose name its owner points to 127.0.0.1 has this host for its own (DNS rebinding). The
-    protocol demands that it be turned away nevertheless; the connection's address gives it away.
-    """
+    """Whether a connection was made to this machine's own address."""
     address = request.get_extra_info("sockname")
     return isinstance(address, tuple) and _is_loopback(address[0])
 

@@ -148,7 +148,7 @@ _ASSET = {
 }
 
 _OPENING = (422, 500, 503)
-_PLAYING = (404, 413, 422, 500, 503, 504)
+_PLAYING = (403, 404, 413, 422, 500, 503, 504)
 
 DOORS = (
     Door(
@@ -230,7 +230,7 @@ DOORS = (
                 },
             ),
         },
-        errors=_OPENING,
+        errors=(403, *_OPENING),
     ),
     Door(
         method="DELETE",
@@ -240,7 +240,7 @@ DOORS = (
         summary="End a session",
         parameters=[_SESSION_ID],
         replies={204: Reply("It is ended")},
-        errors=(404,),
+        errors=(403, 404),
     ),
     Door(
         method="POST",

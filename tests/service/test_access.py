@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.conftest import Serve
 from tests.environments import AsyncWorld, Census, populate
@@ -174,6 +177,101 @@ async def test_own_and_allowed_pages_may_connect(
     await (await connect(served, headers=headers)).echoes()
 
 
+CHANGING = [
+    ("POST", "/sessions", ""),
+    ("DELETE", "/sessions/x", ""),
+    ("POST", "/reset", "{}"),
+    ("POST", "/step", '{"action": {"text": "Hi"}}'),
+    ("POST", "/mcp", '{"jsonrpc": "2.0", "id": 1, "method": "ping"}'),
+    ("DELETE", "/mcp", ""),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGING)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.test"},
+        {"Origin": "null"},
+        {"Origin": "http://[bad"},
+        {"Origin": "http://evil.test:1", "Host": "evil.test:1"},
+        {"Origin": "http://evil.test:1", "Host": "a.test", "X-Forwarded-Host": "evil.test:1"},
+    ],
+    ids=["foreign", "null", "malformed", "rebound", "rebound and forwarded"],
+)
+async def test_a_foreign_page_may_change_nothing(
+    serve: Serve,
+    http: aiohttp.ClientSession,
+    census: Census,
+    method: str,
+    path: str,
+    body: str,
+    headers: dict[str, str],
+) -> None:
+    """A browser sends plain requests unasked, also to a name that was pointed to this machine."""
+    served = await serve(populate(census, AsyncWorld))
+    async with http.request(method, f"{served.url}{path}", data=body, headers=headers) as response:
+        assert (response.status, (await response.json())["code"]) == (403, "FORBIDDEN_ORIGIN")
+    assert census.made == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "settings"),
+    [
+        ({}, {}),
+        ({"Origin": "{url}"}, {}),
+        ({"Origin": "http://localhost:1", "Host": "localhost:1"}, {}),
+        ({"Origin": "https://good.test"}, {"allowed_origins": ["https://good.test"]}),
+        ({"Origin": "https://any.test"}, {"allowed_origins": ["*"]}),
+        ({"Origin": "https://space.test", "Host": "space.test"}, {"public_host": "space.test"}),
+    ],
+    ids=["no page", "own", "localhost", "allowed", "any", "public"],
+)
+async def test_own_and_allowed_pages_may_play(
+    serve: Serve,
+    http: aiohttp.ClientSession,
+    census: Census,
+    headers: dict[str, str],
+    settings: dict[str, Any],
+) -> None:
+    """By plain requests and by MCP; so may whoever is no page and sends no origin."""
+    served = await serve(populate(census, AsyncWorld), **settings)
+    sent = {name: value.replace("{url}", served.url) for name, value in headers.items()}
+    for path, body in (("/reset", {}), ("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "ping"})):
+        async with http.post(f"{served.url}{path}", json=body, headers=sent) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize("proxied", [{"Host": "a.test"}, {"X-Forwarded-Host": "a.test"}], ids=str)
+async def test_a_proxy_beyond_loopback_is_believed(
+    serve: Serve, census: Census, tmp_path: Path, proxied: dict[str, str]
+) -> None:
+    """No browser leads there by itself, so whoever tells a public name there is one's own proxy."""
+    path = tmp_path / "service"
+    served = await serve(populate(census, AsyncWorld))
+    runner = web.AppRunner(served.app)
+    await runner.setup()
+    await web.UnixSite(runner, path).start()
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http:
+        for origin, status in (("https://a.test", 200), ("https://b.test", 403)):
+            headers = {"Origin": origin, **proxied}
+            async with http.post("http://a.test/reset", headers=headers) as response:
+                assert response.status == status
+    await runner.cleanup()
+
+
+async def test_a_foreign_page_may_ask(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """What only reads is left to the browser, which shows it no answer."""
+    served = await serve(populate(census, AsyncWorld))
+    for method in ("GET", "HEAD"):
+        headers = {"Origin": "https://evil.test"}
+        async with http.request(method, f"{served.url}/metadata", headers=headers) as response:
+            assert response.status == 200
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
 # Tokens of pages
 
 
@@ -231,8 +329,10 @@ async def test_any_other_subprotocol_is_refused(
         ({"Origin": "https://Space.test:443"}, "space.test"),
         ({"Origin": "https://space.test", "X-Forwarded-Host": "space.test"}, None),
         ({"Origin": "https://space.test", "X-Forwarded-Host": "a.test, space.test:443"}, None),
-        ({"Origin": "https://space.test", "Host": "space.test:443"}, None),
-        ({"Origin": "http://space.test", "Host": "space.test:80"}, None),
+        ({"Origin": "https://space.test", "Host": "space.test"}, "space.test"),
+        ({"Origin": "https://localhost", "Host": "localhost:443"}, None),
+        ({"Origin": "http://localhost", "Host": "localhost:80"}, None),
+        ({"Origin": "http://[::1]:8000", "Host": "[::1]:8000"}, None),
     ],
 )
 async def test_a_page_of_the_public_name_may_connect(
@@ -254,12 +354,14 @@ async def test_a_page_of_the_public_name_may_connect(
         {"Origin": "https://space.test:444"},
         {"Origin": "https://space.test.evil.test"},
         {"Origin": "https://", "X-Forwarded-Host": ""},
+        {"Origin": "https://:443", "X-Forwarded-Host": ""},
+        {"Origin": "http://evil.test", "Host": "evil.test"},
     ],
 )
 async def test_no_other_name_may(
     serve: Serve, connect: Connect, census: Census, headers: dict[str, str]
 ) -> None:
-    """A name that only resembles it is a stranger's."""
+    """A name that only resembles it is a stranger's; so is one that was pointed to this machine."""
     served = await serve(populate(census, AsyncWorld), public_host="space.test")
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await connect(served, headers=headers)

@@ -562,37 +562,3 @@ async def test_errors_are_counted_once(
     }
     assert changes["aioenv_sessions_refused_total{reason=full}"] == 1
     assert changes["aioenv_steps_total"] == 2
-
-
-# Pages
-
-
-@pytest.mark.parametrize(
-    ("headers", "settings", "status"),
-    [
-        ({}, {}, 200),
-        ({"Origin": "https://evil.example"}, {}, 403),
-        ({"Origin": "null"}, {}, 403),
-        ({"Origin": "http://[bad"}, {}, 403),
-        ({"Origin": "{own}"}, {}, 200),
-        ({"Origin": "http://localhost:1", "Host": "localhost:1"}, {}, 200),
-        ({"Origin": "http://evil.example:1", "Host": "evil.example:1"}, {}, 403),
-        ({"Origin": "https://a.example"}, {"allowed_origins": ["https://a.example"]}, 200),
-        ({"Origin": "https://b.example"}, {"allowed_origins": ["https://a.example"]}, 403),
-        ({"Origin": "https://b.example"}, {"allowed_origins": ["*"]}, 200),
-    ],
-    ids=str,
-)
-async def test_pages_of_others_are_kept_out(
-    serve: Serve,
-    http: aiohttp.ClientSession,
-    census: Census,
-    headers: dict[str, str],
-    settings: dict[str, Any],
-    status: int,
-) -> None:
-    """Also those whose name was pointed to this machine (DNS rebinding)."""
-    served = await serve(populate(census, AsyncWorld), **settings)
-    sent = {name: value.format(own=served.url) for name, value in headers.items()}
-    reply = await Peer(http, served.url).send(call("initialize", INITIALIZE), **sent)
-    assert reply.status == status
