@@ -28,7 +28,7 @@ test: $(STAMP)  ## Run the tests, with branch coverage
 lint: $(STAMP)  ## Check style and types
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
-	cd $(VENV) && bin/python -m mypy --config-file ../setup.cfg $(addprefix -p ,$(PACKAGES))
+	cd $(VENV) && bin/python -m mypy --config-file "$(CURDIR)/setup.cfg" $(addprefix -p ,$(PACKAGES))
 	$(RUN)python -m mypy benchmarks
 
 screenshots: $(STAMP)  ## Take the README's pictures of the web interface anew
