@@ -67,28 +67,34 @@ async def check() -> list[str]:
     done = []
     environment = EchoEnvironment()
     observation = await environment.reset(seed=7, episode_id="check")
-    assert observation.echoed_message == "Echo environment ready!", observation
-    assert not observation.done, observation
+    _demand(observation.echoed_message == "Echo environment ready!", observation)
+    _demand(not observation.done, observation)
     done.append("reset: greets, and the episode is not done")
-    assert environment.state == State(episode_id="check", step_count=0), environment.state
+    _demand(environment.state == State(episode_id="check", step_count=0), environment.state)
     done.append("reset: the state holds the episode's id and no steps")
     for count, (message, reward) in enumerate(
         [("Hi", 0.2), ("Hello, World!", 1.3), ("", 0.0), ("åß∂ƒ 🎈", 0.6)], start=1
     ):
         observation = await environment.step(EchoAction(message))
-        assert observation.echoed_message == message, observation
-        assert observation.message_length == len(message), observation
-        assert observation.reward is not None, observation
-        assert abs(observation.reward - reward) < 1e-9, observation
-        assert observation.metadata == {"step_count": count}, observation
-        assert not observation.done, observation
+        _demand(observation.echoed_message == message, observation)
+        _demand(observation.message_length == len(message), observation)
+        is_rewarded = observation.reward is not None and abs(observation.reward - reward) < 1e-9
+        _demand(is_rewarded, observation)
+        _demand(observation.metadata == {"step_count": count}, observation)
+        _demand(not observation.done, observation)
         done.append(f"step: {message!r} is echoed, length {len(message)}, reward {reward}")
-    assert environment.state.step_count == 4, environment.state
+    _demand(environment.state.step_count == 4, environment.state)
     done.append("state: counts 4 steps")
     await environment.reset()
-    assert environment.state.step_count == 0, environment.state
+    _demand(environment.state.step_count == 0, environment.state)
     done.append("reset: a new episode counts from 0 again")
     return done
+
+
+def _demand(holds: bool, found: object) -> None:
+    """Raise what ``assert`` would: ``python -O`` leaves that out, and a check must not pass by it."""
+    if not holds:
+        raise AssertionError(found)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,20 @@ def test_it_can_be_checked_from_the_command_line(way: list[str]) -> None:
     assert any("'Hello, World!' is echoed, length 13, reward 1.3" in line for line in checked)
 
 
+def test_its_check_fails_in_an_optimised_interpreter_too() -> None:
+    """``python -O`` leaves assertions out, and finds what is wrong nevertheless."""
+    script = (
+        "import asyncio\n"
+        "from echo_env import environment\n"
+        "environment.REWARD_PER_CHARACTER = 0.2\n"
+        "asyncio.run(environment.check())\n"
+    )
+    command = [sys.executable, "-O", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "AssertionError: EchoObservation(" in done.stderr
+
+
 # Serving it
 
 
