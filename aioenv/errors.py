@@ -214,7 +214,8 @@ class Closed(AioEnvError):
 
 
 def _fault(error: Mapping[str, Any]) -> str:
-    path = "$" + "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.get("loc", ())
-    )
+    steps = error.get("loc")
+    if not isinstance(steps, list | tuple):  # a service may send anything
+        steps = ()
+    path = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     return f"{path}: {error.get('msg', 'invalid')}"

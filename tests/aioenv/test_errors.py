@@ -57,6 +57,10 @@ SENTENCES: list[tuple[AioEnvError, str]] = [
     ),
     (ProtocolViolation("odd"), "odd"),
     (ProtocolViolation("odd", errors=[FAULT]), "odd: $.a[0].b: expected int, got string"),
+    *(
+        (InvalidRequest("odd", errors=[{"loc": loc, "msg": "so it is"}]), "odd: $: so it is")
+        for loc in (None, 3, "message", {"a": 1})
+    ),
     (LaunchFailed("no Docker"), "the service did not start: no Docker"),
     (
         LaunchFailed("it exited", container_id="0123456789abcdef", log_tail="Boom\nbang"),
