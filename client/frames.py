@@ -59,7 +59,10 @@ class FrameSocket(aiohttp.ClientWebSocketResponse[Any]):
         self._frames = self._reader = _Queue(reader._protocol, _QUEUE_LIMIT_BYTES, loop=self._loop)
         self._frames.owner = _Early()
         self._frame_parser: WebSocketReader | None = WebSocketReader(
-            self._frames, max_message_size_bytes, compress=False, decode_text=False
+            self._frames,
+            max_message_size_bytes + 1,  # aiohttp takes what is below
+            compress=False,
+            decode_text=False,
         )
 
     @property

@@ -5,6 +5,7 @@ import itertools
 import os
 import random
 import signal
+import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -430,8 +431,8 @@ ENDINGS: dict[str, tuple[Callable[[Peer], None], str, int | None]] = {
         1002,
     ),
     "message too big": (
-        lambda peer: peer.send(TEXT, b" " * 2000),
-        "Message size 2000 exceeds limit 1000",
+        lambda peer: peer.send(TEXT, b" " * 1001),
+        "Message size 1001 exceeds limit 1001",
         1009,
     ),
 }
@@ -455,6 +456,27 @@ async def test_a_loss_while_a_request_waits(ending: str) -> None:
             with lost(reason, close_code):
                 await ask(connection, number)
         assert not connection.is_open
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+async def test_a_reply_of_exactly_the_limit_is_taken(parts: int) -> None:
+    """The limit is the size of the largest message that is taken, in one frame or in several."""
+    reply = b"x" * 1000
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if parts == 1:
+            peer.send(TEXT, reply)
+        else:  # a text frame without its FIN bit, a continuation, and the last one
+            for first, part in ((0x01, reply[:400]), (0x00, reply[400:800]), (0x80, reply[800:])):
+                peer.send_raw(struct.pack("!BBH", first, 126, len(part)) + part)
+        await peer.wait_gone()
+
+    async with (
+        scripted(script) as service,
+        connected(service.url, max_message_size_bytes=len(reply)) as connection,
+    ):
+        assert await connection.request(b"{}", "step") == reply
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
