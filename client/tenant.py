@@ -219,7 +219,7 @@ class Tenant:
         """Have whoever opens the session give up, end the children, and give back everything."""
         loop = asyncio.get_running_loop()
         self._move_in(loop)
-        if self._scope is not None:
+        if self._scope is not None and not self._scope.expired():  # else another close was first
             self._scope.reschedule(loop.time())
         assert self._opening is not None
         async with self._opening:

@@ -65,6 +65,7 @@ class Transport:
                 connector=self._connector,
                 connector_owner=False,
                 auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookies are not another's
                 timeout=aiohttp.ClientTimeout(total=None),  # each connection has its own
                 ws_response_class=frame_sockets(max_message_size_bytes),
             )

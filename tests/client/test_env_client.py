@@ -75,6 +75,29 @@ async def test_it_can_be_awaited(echo: Served) -> None:
     await env.close()
 
 
+async def test_cookies_stay_with_nobody() -> None:
+    """What one client is given with its handshake, no client of the same loop sends back."""
+    seen: list[str | None] = []
+
+    async def welcome(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Cookie"))
+        socket = web.WebSocketResponse()
+        socket.set_cookie("session", "alice")
+        await socket.prepare(request)
+        await socket.receive()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/ws", welcome)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "localhost", 0).start()  # a jar keeps none of a numeric address
+    url = f"http://localhost:{runner.addresses[0][1]}"
+    async with EchoEnv(url), EchoEnv(url):
+        assert seen == [None, None]
+    await runner.cleanup()
+
+
 async def test_concurrent_calls_take_their_turns(echo: Served) -> None:
     """Calls of many tasks on one client run in the order in which they were made."""
     async with EchoEnv(echo.url) as env:
@@ -441,6 +464,30 @@ async def test_two_closes_both_wait(echo: Served) -> None:
     assert not any(close.done() for close in closes)
     launch.may_stop.set()
     await asyncio.gather(*closes)
+    assert launch.diary == ["start", "started", "stop", "stopped"]
+
+
+async def test_two_closes_that_end_an_opening_both_wait() -> None:
+    """A close that comes while an opening is being undone for another close waits for its end."""
+
+    async def script(peer: Peer) -> None:
+        await peer.wait_gone()
+
+    async with scripted(script, handshake=False) as service:
+        launch = Launch(service.url)
+        launch.may_stop.clear()
+        env = EchoEnv(launcher=launch)
+        opening = asyncio.create_task(env.reset())
+        await eventually(lambda: service.peers)
+        closes = [asyncio.create_task(env.close())]
+        await eventually(lambda: "stop" in launch.diary)
+        closes.append(asyncio.create_task(env.close()))
+        await asyncio.sleep(0)
+        assert not any(close.done() for close in closes)
+        launch.may_stop.set()
+        await asyncio.gather(*closes)
+        with pytest.raises(Closed):
+            await opening
     assert launch.diary == ["start", "started", "stop", "stopped"]
 
 
@@ -910,7 +957,7 @@ async def test_a_reply_that_is_too_big(serve: Serve, census: Census) -> None:
     """A reply over the limit ends the session, and the reason names both sizes."""
     served = await serve(populate(census, AsyncWorld))
     async with WorldEnv(served.url, max_message_size_mb=1) as env:
-        with pytest.raises(SessionLost, match=r"Message size \d+ exceeds limit 1048576") as caught:
+        with pytest.raises(SessionLost, match=r"Message size \d+ exceeds limit 1048577") as caught:
             await env.step(Word("return a lot"))
         assert caught.value.close_code == 1009
     async with WorldEnv(served.url) as env:
