@@ -92,7 +92,7 @@ async def check() -> list[str]:
 
 
 def _demand(holds: bool, found: object) -> None:
-    """Raise what ``assert`` would: ``python -O`` leaves that out, and a check must not pass by it."""
+    """Raise what ``assert`` would, which an optimised interpreter leaves out."""
     if not holds:
         raise AssertionError(found)
 
