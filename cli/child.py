@@ -65,18 +65,25 @@ class Child:
             total: how many there are.
             environ: its environment variables, besides our own.
             on_change: is called when it is ready, used or unused.
+
+        Raises:
+            OSError: the system starts none now; cancelling it leaves none behind, either.
         """
         ours, its = socket.socketpair()
-        with its:
-            option = f"{its.fileno()}:{number}:{total}"
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                f"--worker={option}",
-                stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **environ},
-                pass_fds=[its.fileno()],
-                process_group=0,  # Ctrl-C is for the supervisor, which tells its workers
-            )
+        try:
+            with its:
+                option = f"{its.fileno()}:{number}:{total}"
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    f"--worker={option}",
+                    stdin=asyncio.subprocess.DEVNULL,
+                    env={**os.environ, **environ},
+                    pass_fds=[its.fileno()],
+                    process_group=0,  # Ctrl-C is for the supervisor, which tells its workers
+                )
+        except BaseException:
+            ours.close()
+            raise
         ours.setblocking(False)
         child = cls(number, process, ours, on_change)
         child.ready = asyncio.get_running_loop().create_future()

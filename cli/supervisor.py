@@ -20,10 +20,11 @@ import click
 from attrs import define, field
 
 from aioenv.cli.child import Child
+from aioenv.cli.errors import CommandFailed
 from aioenv.cli.worker import share_of
 from aioenv.service.running import url_of
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "pause_after"]
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 # How long until a worker that died is replaced, in seconds: at once the first time, then longer
 # and longer, until one has lived long enough to count as healthy.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.25, 30.0, 10.0
+_MOST_DOUBLINGS = 16  # beyond any that matters, and far from where numbers overflow
 
 
 @define(eq=False)
@@ -68,6 +70,7 @@ class Supervisor:
             The exit code; that of a worker which cannot even begin.
 
         Raises:
+            CommandFailed: the first worker cannot be started at all.
             click.ClickException: `listen` has raised it.
         """
         told = asyncio.Event()
@@ -119,42 +122,50 @@ class Supervisor:
 
         Returns:
             The exit code of one that could not begin, where another could not either.
+
+        Raises:
+            CommandFailed: the first one cannot be started at all.
         """
         deaths = 0
         environ = {} if self.folder is None else {"PYTHONDONTWRITEBYTECODE": "1"}
         while True:
-            child = await Child.start(self.command, number, self.total, environ, self._hear)
-            self._children.add(child)
             try:
+                child = await Child.start(self.command, number, self.total, environ, self._hear)
+            except OSError as error:  # of processes, memory or open files there are too many
+                if not self._is_announced:
+                    raise CommandFailed(f"a worker cannot be started: {error}") from error
+                deaths += 1
+                end = f"cannot be started: {error}"
+            else:
                 code = await self._attend(child)
-            finally:
-                self._ready.pop(number, None)
-                await child.end()
-                self._children.discard(child)
-            is_new = self.folder is not None or not self._is_announced
-            if child.facts is None and is_new:
-                if code < 0:
-                    log.error("worker %d %s before it could serve", number, _how(code))
-                return code if code > 0 else 1
-            is_healthy = child.facts is not None and child.age_s >= _HEALTHY_S
-            deaths = 1 if is_healthy else deaths + 1
-            pause_s = min(_FIRST_PAUSE_S * 2 ** (deaths - 2), _LONGEST_PAUSE_S)
-            pause_s = 0.0 if deaths == 1 else pause_s
-            log.error(
-                "worker %d (pid %d) %s; its sessions are lost; another comes%s",
-                *(number, child.process.pid, _how(code)),
-                f" in {pause_s:g} s" if pause_s else "",
-            )
+                is_new = self.folder is not None or not self._is_announced
+                if child.facts is None and is_new:
+                    if code < 0:
+                        log.error("worker %d %s before it could serve", number, _how(code))
+                    return code if code > 0 else 1
+                is_healthy = child.facts is not None and child.age_s >= _HEALTHY_S
+                deaths = 1 if is_healthy else deaths + 1
+                loss = "" if child.facts is None else "; its sessions are lost"
+                end = f"(pid {child.process.pid}) {_how(code)}{loss}"
+            pause_s = pause_after(deaths)
+            when = f" in {pause_s:g} s" if pause_s else ""
+            log.error("worker %d %s; another comes%s", number, end, when)
             await asyncio.sleep(pause_s)
 
     async def _attend(self, child: Child) -> int:
         """Let a worker serve once it is ready; return its exit code once it has ended."""
-        gone = self._task(child.process.wait())
-        events: list[asyncio.Future[Any]] = [gone, child.ready]
-        await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
-        if child.ready.done():
-            self._admit(child)
-        return await gone
+        self._children.add(child)
+        try:
+            gone = self._task(child.process.wait())
+            events: list[asyncio.Future[Any]] = [gone, child.ready]
+            await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+            if child.ready.done():
+                self._admit(child)
+            return await gone
+        finally:
+            self._ready.pop(child.number, None)
+            await child.end()
+            self._children.discard(child)
 
     def _admit(self, child: Child) -> None:
         assert child.facts is not None
@@ -242,6 +253,18 @@ async def _cancel(tasks: "Iterable[asyncio.Task[Any]]") -> None:
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             log.debug("a task of the supervisor failed: %r", outcome)
+
+
+def pause_after(deaths: int) -> float:
+    """Return how long to wait before a worker is replaced, in seconds.
+
+    Args:
+        deaths: how many have died in its place in a row, from 1.
+    """
+    if deaths == 1:
+        return 0.0
+    doublings = min(deaths - 2, _MOST_DOUBLINGS)
+    return min(_FIRST_PAUSE_S * 2.0**doublings, _LONGEST_PAUSE_S)
 
 
 def _how(code: int) -> str:

@@ -6,6 +6,7 @@ closes, the process at the other end has gone.
 """
 
 import asyncio
+import logging
 import os
 import select
 import signal
@@ -31,6 +32,8 @@ __all__ = ["CONNECTION", "ENDED", "UNUSED", "USED", "WORKER_HEADER", "Worker", "
 CONNECTION, ENDED, UNUSED, USED = b"c", b"e", b"u", b"!"
 
 WORKER_HEADER = "X-Aioenv-Worker"
+
+log = logging.getLogger(__name__)
 
 # What a worker may take for its end beyond the times that its settings name, in seconds.
 _FAREWELL_S = 5.0
@@ -202,6 +205,9 @@ class _Handed(web.BaseSite):
             data, descriptors = b"", []
         if not data:
             asyncio.get_running_loop().remove_reader(self._worker.channel)
+        elif not descriptors:  # the system has closed what it had no number for
+            log.warning("a connection cannot be taken: too many open files")
+            self._worker.tell_nowait(ENDED)
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
             connection = socket.socket(fileno=descriptor)

@@ -107,7 +107,7 @@ async def test_second_signal_ends_all_at_once(start: Start) -> None:
 
 async def test_they_end_by_themselves_when_nobody_uses_any(start: Start) -> None:
     """A session in one worker keeps all of them; after the last, all end with exit code 0."""
-    program = start("serve", "worlds:app", "--port", 0, "--workers", 2, "--idle-exit-s", 0.3)
+    program = start("serve", "worlds:app", "--port", 0, "--workers", 2, "--idle-exit-s", 2)
     url = program.wait_address(DEADLINE_S)
     async with GenericEnvClient(url) as client:
         for _ in range(5):
