@@ -12,7 +12,12 @@ from aioenv.cli.errors import CommandFailed
 __all__ = ["Watch", "told"]
 
 _SUFFIXES = {".py", ".yaml", ".yml", ".toml"}
-_FOLDERS = (".cache", ".eggs", ".nox", ".ruff_cache", ".tox", "build", "dist", "venv", "env")
+# The first wherever they lie; the others, which a build makes, at the top: a package deeper down
+# may be called so.
+_FOLDERS = (".cache", ".eggs", ".nox", ".ruff_cache", ".tox")
+_BUILT = ("build", "dist")
+# What tells a virtual environment, whatever it is called.
+_MARKS = ("pyvenv.cfg", "conda-meta")
 _MOST_NAMES = 3
 
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of each change, as we do
@@ -79,8 +84,16 @@ class Watch:
             self._change.set()
 
     def _counts(self, change: Change, path: str) -> bool:
-        # A folder above ours may be called `build`.
-        return self._names(change, str(Path(path).relative_to(self._place)))
+        # A folder above ours may be called `node_modules`.
+        below = Path(path).relative_to(self._place)
+        return (
+            below.parts[0] not in _BUILT
+            and self._names(change, str(below))
+            and not any(self._is_venv(folder) for folder in below.parents[:-1])
+        )
+
+    def _is_venv(self, folder: Path) -> bool:
+        return any((self._place / folder / mark).exists() for mark in _MARKS)
 
 
 def told(paths: list[Path]) -> str:

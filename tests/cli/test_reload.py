@@ -98,17 +98,18 @@ def test_nothing_outlives_a_supervisor_that_was_killed(start: Start) -> None:
 async def test_only_the_authors_files_count(tmp_path: Path) -> None:
     """What tools and programs write is no change; code, configuration and the README are."""
     place = tmp_path / "build" / "project"
-    for name in (".git", ".venv", "__pycache__", "build", "deep/er"):
-        (place / name).mkdir(parents=True)
+    tools = (".git/x.py", ".venv/x.py", "__pycache__/x.py", "build/x.py", "python/lib/x.py")
+    authors = {"README.md", "deep/er/module.py", "game/env/world.py", "game/build/houses.py"}
+    for name in (*tools, *authors):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+    (place / "python/pyvenv.cfg").touch()
     async with Watch(place) as watch:
-        for name in (".git/x.py", ".venv/x.py", "__pycache__/x.py", "build/x.py", "episode.log"):
-            (place / name).write_text("x")
-        for name in ("README.md", "deep/er/module.py"):
+        for name in (*tools, "episode.log", *authors):
             (place / name).write_text("x")
         found = set(await watch.wait_change())
-        while len(found) < 2:
+        while len(found) < len(authors):
             found |= set(await watch.wait_change())
-        assert found == {Path("README.md"), Path("deep/er/module.py")}
+        assert found == set(map(Path, authors))
 
 
 async def test_a_folder_that_cannot_be_watched_is_told(tmp_path: Path) -> None:
