@@ -186,8 +186,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _settings_of(target: Target) -> Settings:
-    """Return an application's settings; its manifest's port comes in place of the default."""
+    """Return an application's settings; what its folder says comes in place of the defaults."""
     settings = target.app[SERVICE].settings
+    if settings.readme_path is None:
+        settings = attrs.evolve(settings, readme_path=target.readme)
     is_default = settings.port == attrs.fields(Settings).port.default
     if target.port is None or not is_default or os.environ.get("AIOENV_PORT"):
         return settings

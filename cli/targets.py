@@ -25,10 +25,12 @@ class Target:
     Attributes:
         app: the application.
         port: the port that its manifest names, or ``None``.
+        readme: the README of its folder, or ``None``.
     """
 
     app: web.Application
     port: int | None = None
+    readme: Path | None = None
 
 
 def load_application(target: str) -> Target:
@@ -47,7 +49,12 @@ def load_application(target: str) -> Target:
             "name a folder that has one, or an application, such as: aioenv serve echo_env.app:app",
         )
         reference = manifest.app
-        return Target(_application(load_attribute(reference, folder), reference), manifest.port)
+        readme = folder / "README.md"
+        return Target(
+            _application(load_attribute(reference, folder), reference),
+            manifest.port,
+            readme if readme.is_file() else None,
+        )
     if ":" not in target:
         raise CommandFailed(
             f"{target!r} is neither a folder nor module:attribute, such as echo_env.app:app"

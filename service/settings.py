@@ -151,7 +151,7 @@ class Settings:
     )
     readme_path: Path | None = _setting(
         "ENV_README_PATH",
-        "The README that /metadata shows",
+        "The README that /metadata shows; where a folder is served, its own",
         default=None,
         converter=attrs.converters.optional(Path),
         validator=optional(instance_of(Path)),

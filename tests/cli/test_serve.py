@@ -79,6 +79,18 @@ def test_port_of_the_manifest_is_a_default(start: Start, folder: Path, unused_po
     assert start("serve", ".", "--port", 0).wait_address(DEADLINE_S) != url
 
 
+def test_readme_of_the_folder_is_a_default(start: Start, folder: Path) -> None:
+    """A folder's own README is shown, unless the settings name another."""
+    (folder / "openenv.yaml").write_text("app: worlds:app\n")
+    (folder / "README.md").write_text("# The world\n")
+    (folder / "other.md").write_text("# Another\n")
+    for options, readme in [((), "# The world\n"), (("--readme-path", "other.md"), "# Another\n")]:
+        url = start("serve", ".", "--port", 0, *options).wait_address(DEADLINE_S)
+        metadata = get(f"{url}/metadata")
+        assert isinstance(metadata, dict)
+        assert metadata["readme_content"] == readme
+
+
 def test_address_in_use_is_one_clear_line(finish: Finish) -> None:
     """A port that is taken is told in one line, with the way out and exit code 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
