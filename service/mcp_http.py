@@ -53,7 +53,8 @@ class _Client:
         """Cancel what a ``notifications/cancelled`` names, if it is still under way."""
         params = message.get("params")
         call_id = params.get("requestId") if isinstance(params, dict) else None
-        if isinstance(call_id, str | int) and (call := self.calls.get(call_id)) is not None:
+        call = self.calls.get(call_id) if isinstance(call_id, str | int) else None
+        if call is not None and not call.is_cancelled:  # `McpDoor._call` takes back but one
             call.is_cancelled = True
             call.task.cancel()
 

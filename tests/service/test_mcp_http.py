@@ -10,6 +10,8 @@ import pytest
 from attrs import frozen
 
 from aioenv.service import EnvironmentMetadata
+from aioenv.service.app import _KEPT
+from aioenv.service.mcp_http import McpDoor
 from tests.conftest import LoopErrors, Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, PlainWorld, populate
 from tests.service.test_metrics import Scraper
@@ -322,13 +324,25 @@ async def test_delete_names_a_session(peer: Peer) -> None:
     assert (reply.status, reply.code) == (400, -32600)
 
 
-async def test_delete_waits_for_the_call_under_way(peer: Peer, census: Census) -> None:
+def calls_of(peer: Peer, served: Served) -> dict[str | int, Any]:
+    """Return the calls that the service is answering an MCP session at this moment."""
+    (door,) = {
+        route.handler.__self__
+        for route in served.app.router.routes()
+        if isinstance(getattr(route.handler, "__self__", None), McpDoor)
+    }
+    return door._clients[peer.headers["Mcp-Session-Id"]].calls
+
+
+async def test_delete_waits_for_the_call_under_way(
+    peer: Peer, served: Served, census: Census
+) -> None:
     """That one is answered first; one that waits for its turn hears that the session is over."""
     await peer.begin()
     step = asyncio.create_task(peer.send(tool("step", 1, text="hang")))
     await eventually(lambda: census.hanging)
     late = asyncio.create_task(peer.send(tool("step", 2, text="late")))
-    await peer.send(call("ping"))  # by now the late one waits
+    await eventually(lambda: calls_of(peer, served).keys() == {1, 2})  # the late one waits
     ending = asyncio.create_task(peer.send(method="DELETE"))
     while (await peer.send(call("ping"))).status != 404:
         pass
@@ -348,10 +362,10 @@ async def test_delete_while_the_session_opens_leaves_none(
     """The first call of a client that leaves meanwhile keeps no slot, and the second gets none."""
     served = await serve(populate(census, PlainWorld, on_make="hang"))
     peer = await Peer(http, served.url).begin()
-    reset = asyncio.create_task(peer.send(tool("reset")))
+    reset = asyncio.create_task(peer.send(tool("reset", 1)))
     await eventually(lambda: census.hanging)
-    second = asyncio.create_task(peer.send(tool("step", text="Hi")))
-    await peer.send(call("ping"))  # by now it waits for the opening
+    second = asyncio.create_task(peer.send(tool("step", 2, text="Hi")))
+    await eventually(lambda: calls_of(peer, served).keys() == {1, 2})  # it waits for the opening
     ending = asyncio.create_task(peer.send(method="DELETE"))
     while (await peer.send(call("ping"))).status != 404:
         pass
@@ -387,15 +401,15 @@ async def test_calls_of_one_client_take_turns(peer: Peer, census: Census) -> Non
 
 
 async def test_a_call_is_cancelled_by_its_id(peer: Peer, census: Census) -> None:
-    """Its answer says so; another client's call of the same id goes on."""
+    """Its answer says so, also where it was told twice; another client's of that id goes on."""
     other = await Peer(peer.http, peer.url.removesuffix("/mcp")).begin()
-    await peer.begin()
+    await peer.begin("2025-03-26")  # which has batches
     steps = [
         asyncio.create_task(client.send(tool("step", "x", text="hang"))) for client in (peer, other)
     ]
     await eventually(lambda: census.hanging == 2)
     note = call("notifications/cancelled", {"requestId": "x", "reason": "no more"}, None)
-    assert (await peer.send(note)).status == 202
+    assert (await peer.send([note, note])).status == 202
     reply = await steps[0]
     assert (reply.status, reply.code, reply.body["id"]) == (200, -32000, "x")
     assert (await peer.send(note)).status == 202
@@ -488,7 +502,7 @@ async def test_openenvs_clients_open_and_close_a_session(
 
 
 async def test_a_call_that_waits_when_its_session_is_closed_is_refused(
-    peer: Peer, census: Census
+    peer: Peer, served: Served, census: Census
 ) -> None:
     """A place in the line is no right to an ended session."""
     named = {"session_id": (await peer.send(call("openenv/session/create"))).result["session_id"]}
@@ -496,7 +510,8 @@ async def test_a_call_that_waits_when_its_session_is_closed_is_refused(
     first = asyncio.create_task(peer.send(step))
     await eventually(lambda: census.hanging)
     second = asyncio.create_task(peer.send(step))
-    await peer.send(call("ping"))  # by now the second waits
+    (kept,) = served.app[_KEPT]._kept.values()
+    await eventually(lambda: kept.users == 2)  # the second waits
     closing = asyncio.create_task(peer.send(call("openenv/session/close", named)))
     while "error" not in (await peer.send(call("tools/list", named))).body:
         pass

@@ -66,13 +66,24 @@ async def test_a_connection_is_a_session(
     ("text", "code", "call_id"), MALFORMED, ids=[str(index) for index in range(len(MALFORMED))]
 )
 async def test_what_is_malformed_costs_no_session(
-    http: aiohttp.ClientSession, served: Served, text: str, code: int, call_id: Any
+    http: aiohttp.ClientSession,
+    served: Served,
+    connect: Connect,
+    text: str,
+    code: int,
+    call_id: Any,
 ) -> None:
     """Each has the same code as over HTTP, in the connection and in an ``mcp`` message."""
     talk = await open_mcp(http, served)
     reply = await talk.ask(text)
     assert (reply["error"]["code"], reply["id"]) == (code, call_id)
     assert (await talk.ask(call("ping")))["result"] == {}
+    if code == -32700 or not text.startswith("{"):
+        return  # nothing that an ``mcp`` message may carry
+    talk = await connect(served)
+    reply = (await talk.ask(f'{{"type": "mcp", "data": {text}}}'))["data"]
+    assert (reply["error"]["code"], reply["id"]) == (code, call_id)
+    await talk.echoes()
 
 
 async def test_a_step_of_the_other_wire_is_no_call(
@@ -248,10 +259,11 @@ async def test_an_attached_session_is_not_reclaimed(
     serve: Serve, http: aiohttp.ClientSession, connect: Connect, census: Census
 ) -> None:
     """While a connection holds it, it is in use; afterwards it ends when nobody uses it."""
-    served = await serve(populate(census, AsyncWorld), http_idle_timeout_s=0.1, heartbeat_s=0.1)
+    served = await serve(populate(census, AsyncWorld), http_idle_timeout_s=0.3, heartbeat_s=0.3)
     peer = Peer(http, served.url)
-    held, unused = await created(peer), await created(peer)
+    held = await created(peer)
     talk = await connect(served, f"?session_id={held}")
+    unused = await created(peer)
     reader = asyncio.create_task(talk.hear())  # which answers pings
     await eventually(lambda: census.closed == 1)
     await talk.tell({"type": "state"})
