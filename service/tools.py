@@ -175,22 +175,32 @@ def _failed(error: AioEnvError) -> dict[str, Any]:
 # nothing; as content of their own they are seen.
 
 
-def _take_images(fields: dict[str, Any], path: str, images: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return fields without the pictures among them, and add those to `images`."""
+def _take_images(value: Any, path: str, images: list[dict[str, Any]]) -> Any:
+    """Return a value without the pictures that are fields of its objects; add them to `images`."""
+    if isinstance(value, list | tuple):
+        return [_take_images(part, f"{path}[{index}]", images) for index, part in enumerate(value)]
+    if value.__class__ is not dict:
+        return value
     rest = {}
-    for name, value in fields.items():
+    for name, member in value.items():
         place = f"{path}.{name}"
-        members = value if isinstance(value, list | tuple) else [value]
-        kinds = [_media_type(member) for member in members]
-        if members and all(kinds):
-            for index, (member, kind) in enumerate(zip(members, kinds, strict=True)):
-                where = place if members is not value else f"{place}[{index}]"
-                images.append(_image(member, kind, where))
-        elif value.__class__ is dict:
-            rest[name] = _take_images(value, place, images)
-        else:
-            rest[name] = value
+        shown = _shown(member, place)
+        images += shown
+        if not shown:
+            rest[name] = _take_images(member, place, images)
     return rest
+
+
+def _shown(value: Any, path: str) -> list[dict[str, Any]]:
+    """Return a picture, or those of a list that holds nothing else, as content; else nothing."""
+    if not isinstance(value, list | tuple):
+        kind = _media_type(value)
+        return [_image(value, kind, path)] if kind else []
+    kinds = [_media_type(member) for member in value]
+    if not all(kinds):
+        return []
+    members = enumerate(zip(value, kinds, strict=True))
+    return [_image(member, kind, f"{path}[{index}]") for index, (member, kind) in members]
 
 
 def _media_type(value: Any) -> str | None:

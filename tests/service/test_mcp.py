@@ -153,6 +153,8 @@ class Exhibition(Observation):
 
     frames: list[bytes]
     wing: Wing
+    wings: list[Wing]
+    halls: tuple[str, dict[str, list[Wing]]]
     by_name: dict[str, bytes]
     noise: bytes
     maybe: bytes | None = None
@@ -164,7 +166,9 @@ class Gallery(Environment[Word, Exhibition, State]):
     async def reset(self) -> Exhibition:
         """Show all that there is."""
         by_name = {"a": WEBP, "b": b"no picture"}
-        return Exhibition([GIF, JPEG], Wing("west", PNG), by_name, b"noise")
+        wings = [Wing("north", PNG), Wing("south", b"noise")]
+        halls = ("great", {"old": [Wing("east", GIF)]})
+        return Exhibition([GIF, JPEG], Wing("west", PNG), wings, halls, by_name, b"noise")
 
     async def step(self, action: Word) -> Exhibition:
         """Show what contains itself."""
@@ -179,7 +183,7 @@ class Gallery(Environment[Word, Exhibition, State]):
 
 
 async def test_pictures_are_found_wherever_they_are(serve: Serve) -> None:
-    """In lists and in nested fields, each with its place; other bytes stay base64."""
+    """In lists and nested fields, of lists of objects too, each with its place; not other bytes."""
     served = await serve(Gallery, observation=Exhibition, state=State)
     async with client_of(served) as client:
         result = await client.call_tool("reset", {})
@@ -192,12 +196,19 @@ async def test_pictures_are_found_wherever_they_are(serve: Serve) -> None:
         ("$.frames[0]", "image/gif"),
         ("$.frames[1]", "image/jpeg"),
         ("$.wing.picture", "image/png"),
+        ("$.wings[0].picture", "image/png"),
+        ("$.halls[1].old[0].picture", "image/gif"),
         ("$.by_name.a", "image/webp"),
     ]
     values = shown(result)
     jsonschema.Draft202012Validator(schema).validate(values)
     assert "frames" not in values
     assert values["wing"] == {"name": "west"}
+    assert values["wings"] == [
+        {"name": "north"},
+        {"name": "south", "picture": base64.b64encode(b"noise").decode()},
+    ]
+    assert values["halls"] == ["great", {"old": [{"name": "east"}]}]
     assert values["by_name"] == {"b": base64.b64encode(b"no picture").decode()}
     assert values["noise"] == base64.b64encode(b"noise").decode()
 
