@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from aiohttp import WSCloseCode, web
 
-from aioenv import Contract, State
+from aioenv import Closed, Contract, State
 from aioenv.service.access import guard
 from aioenv.service.attached import AttachedDoor
 from aioenv.service.docs import Documentation
@@ -129,7 +129,7 @@ async def _serve(door: SocketDoor, request: web.Request) -> web.StreamResponse:
     wait_s = read_wait(request)
     if service.is_draining:
         service.refuse("draining")
-        raise web.HTTPServiceUnavailable(text="the service is stopping")
+        raise Closed("service")
     doors.add(door)
     try:
         return await door.serve(wait_s)

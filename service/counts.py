@@ -20,14 +20,20 @@ _FIRST_BOUND_S = BOUNDS_S[0]
 
 _OTHER = "other"
 
-# The codes of our own errors. An environment may raise one of any other code.
+# The codes of our own errors, and those of HTTP's that our doors answer with. An environment may
+# raise one of any other code.
 _CODES = (
+    "BAD_REQUEST",
     "CAPACITY_REACHED",
     "EXECUTION_ERROR",
     "EXECUTION_TIMEOUT",
     "FACTORY_ERROR",
     "FORBIDDEN_ORIGIN",
+    "INTERNAL_ERROR",
     "INVALID_JSON",
+    "METHOD_NOT_ALLOWED",
+    "NOT_FOUND",
+    "REQUEST_ENTITY_TOO_LARGE",
     "SESSION_ERROR",
     "SESSION_NOT_FOUND",
     "UNAUTHORIZED",

@@ -40,6 +40,8 @@ __all__ = [
     "read_wait",
 ]
 
+log = logging.getLogger(__name__)
+
 SESSION_HEADER = "X-Session-ID"
 
 _LONGEST_S = 1e9  # event loops cannot count to every float
@@ -199,9 +201,18 @@ def errors_as_json(service: Service) -> Any:
             service.counts.error(error_reply(error).code)
             return error_response(error, "query" if isinstance(error, BadQuery) else "body")
         except web.HTTPError as error:
-            return _http_error_response(request, error)
+            return _http_error_response(service, request, error)
+        except web.HTTPException:  # no error: it leads elsewhere
+            raise
         except ConnectionError:  # the client broke off in the middle of the handshake
             return web.Response(status=400)  # which nobody will read
+        except Exception:
+            if request.writer.output_size:
+                raise  # too late for another answer
+            log.exception("%s %s failed", request.method, request.path)
+            service.counts.error("INTERNAL_ERROR")
+            body = {"detail": "the service failed; see its log", "code": "INTERNAL_ERROR"}
+            return _json(body, status=500)
 
     return answer
 
@@ -266,9 +277,12 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _http_error_response(request: web.Request, error: web.HTTPError) -> web.Response:
-    """Return an error of HTTP's own with a body that says what to do."""
+def _http_error_response(
+    service: Service, request: web.Request, error: web.HTTPError
+) -> web.Response:
+    """Return an error of HTTP's own with a body that says what to do, and count it."""
     code = (error.reason or "error").upper().replace(" ", "_")
+    service.counts.error(code)
     headers = {}
     match error:
         case web.HTTPNotFound():

@@ -21,7 +21,7 @@ from aioenv.service.service import Service
 
 __all__ = ["Metrics"]
 
-# No session outlives its connection yet.
+# No session waits for a lost client to resume it; nothing parks one yet.
 _PARKED = 0
 
 

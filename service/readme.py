@@ -93,7 +93,8 @@ def _outwards() -> dict[str, str | int | float]:
 
 
 def _text_of_html(renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
-    return html.escape(_UNREADABLE.sub("", tokens[index].content))
+    text = html.unescape(_UNREADABLE.sub("", tokens[index].content))
+    return html.escape(text, quote=False)
 
 
 def _image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

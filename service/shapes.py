@@ -248,10 +248,11 @@ ERRORS: Mapping[int, Failure] = {
         schema="Faults",
     ),
     500: Failure(
-        "The environment failed",
+        "The environment failed, or the service did",
         [
             {"detail": "it broke", "code": "EXECUTION_ERROR"},
             {"detail": "echo_env cannot be made: it broke", "code": "FACTORY_ERROR"},
+            {"detail": "the service failed; see its log", "code": "INTERNAL_ERROR"},
         ],
     ),
     503: Failure(

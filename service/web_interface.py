@@ -103,8 +103,8 @@ class WebInterface:
             return absent
         asset = _assets().get(request.match_info["name"] or "index.html")
         if asset is None:
-            return _not_found(f"the page has no file {request.match_info['name']!r}")
-        headers = self._headers(request)
+            return self._not_found(f"the page has no file {request.match_info['name']!r}")
+        headers = {**self._headers(request), "Vary": "Accept-Encoding"}
         if any(tag.value == asset.etag for tag in request.if_none_match or ()):
             response = web.Response(status=304, headers=headers)
         else:
@@ -143,7 +143,12 @@ class WebInterface:
 
     def _absent(self) -> web.Response | None:
         """Return the refusal of a page that is off."""
-        return None if self._service.settings.web_interface else _not_found(_OFF)
+        return None if self._service.settings.web_interface else self._not_found(_OFF)
+
+    def _not_found(self, detail: str) -> web.Response:
+        self._service.counts.error("NOT_FOUND")
+        body = dumps({"detail": detail, "code": "NOT_FOUND"})
+        return web.Response(body=body, content_type="application/json", status=404)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
         """Return what the page may do: run its own files, and talk to this host alone."""
@@ -169,8 +174,3 @@ def _moved(place: str, request: web.Request) -> web.Response:
     """Lead to another place, told relative to this one, so that any prefix stays."""
     query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
     return web.Response(status=302, headers={"Location": place + query})
-
-
-def _not_found(detail: str) -> web.Response:
-    body = dumps({"detail": detail, "code": "NOT_FOUND"})
-    return web.Response(body=body, content_type="application/json", status=404)

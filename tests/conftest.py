@@ -50,6 +50,7 @@ class LoopErrors(logging.Handler):
         "asyncio",
         "aiohttp.server",
         "aioenv.pulse",
+        "aioenv.service.http",
         "aioenv.service.mcp",
         "aioenv.service.socket",
     )

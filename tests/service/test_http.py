@@ -11,7 +11,7 @@ from attrs import define
 
 from aioenv import Observation
 from aioenv.service import EnvironmentMetadata
-from tests.conftest import Serve, eventually
+from tests.conftest import LoopErrors, Serve, eventually
 from tests.environments import AsyncWorld, Census, PlainWorld, World, populate
 
 HANG = {"action": {"text": "hang"}}
@@ -379,3 +379,25 @@ async def test_a_full_pool_is_503(
     async with http.delete(f"{served.url}/sessions/{session_id}") as response:
         assert response.status == 204
     assert (await waiting)["done"] is False
+
+
+@pytest.mark.parametrize("path", ["/metadata", "/openapi.json", "/web/readme"])
+async def test_a_fault_of_the_service_is_told_in_json(
+    serve: Serve, http: aiohttp.ClientSession, census: Census, loop_errors: LoopErrors, path: str
+) -> None:
+    """Here the author's own: its details are in the log, not in the answer, and it is counted."""
+
+    class Shy(AsyncWorld):
+        @classmethod
+        def metadata(cls) -> EnvironmentMetadata:
+            raise LookupError("s3cret")
+
+    served = await serve(populate(census, Shy))
+    async with http.get(served.url + path) as response:
+        body = {"detail": "the service failed; see its log", "code": "INTERNAL_ERROR"}
+        assert (response.status, await response.json()) == (500, body)
+    assert served.service.counts.errors["INTERNAL_ERROR"] == 1
+    (record,) = loop_errors.records
+    assert record.getMessage() == f"GET {path} failed"
+    assert "s3cret" in str(record.exc_info)
+    loop_errors.records.clear()

@@ -195,7 +195,7 @@ async def test_a_straggler_is_seen_while_it_runs(
     serve: Serve, connect: Connect, http: aiohttp.ClientSession, census: Census
 ) -> None:
     """A plain call that was given up counts until it is through."""
-    served = await serve(populate(census, PlainWorld), step_timeout_s=0.05, close_timeout_s=0.05)
+    served = await serve(populate(census, PlainWorld), step_timeout_s=0.5, close_timeout_s=0.05)
     scraper = Scraper(http, served)
     talk = await connect(served)
     assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
@@ -309,7 +309,7 @@ async def test_refusals_are_counted_by_reason(
 async def test_refusals_of_a_service_that_stops_are_counted(
     serve: Serve, connect: Connect, open_raw: OpenRaw, http: aiohttp.ClientSession, census: Census
 ) -> None:
-    """Newcomers at both doors, and whoever queues at that moment."""
+    """Newcomers at both doors, who hear the same, and whoever queues at that moment."""
     served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1)
     scraper = Scraper(http, served)
     await connect(served)
@@ -318,15 +318,39 @@ async def test_refusals_of_a_service_that_stops_are_counted(
     await scraper.changes()
     served.service.pool.close()
     assert (await waiting.hear())["type"] == "error"
-    with pytest.raises(aiohttp.WSServerHandshakeError):
-        await connect(served)
-    async with http.post(f"{served.url}/sessions") as response:
-        assert response.status == 503
+    for method, path in (("GET", "/ws"), ("POST", "/sessions")):
+        async with http.request(method, served.url + path) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1")
+            body = {"detail": "the service is closed", "code": "SESSION_ERROR"}
+            assert await response.json() == body
     assert await scraper.changes() == {
         "aioenv_sessions_waiting": -1,
         "aioenv_sessions_refused_total{reason=draining}": 3,
-        "aioenv_errors_total{code=SESSION_ERROR}": 2,
+        "aioenv_errors_total{code=SESSION_ERROR}": 3,
     }
+
+
+async def test_errors_of_http_are_counted(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """By the code that the body has, whatever a client asks for."""
+    served = await serve(populate(census, AsyncWorld), max_message_size_mb=0.001)
+    scraper = Scraper(http, served)
+    await scraper.changes()
+    codes = []
+    for method, path, body in (
+        ("GET", "/nowhere", b""),
+        ("GET", "/web/nothing.js", b""),
+        ("PATCH", "/step", b""),
+        ("POST", "/reset", b"x" * 2000),
+        ("GET", "/ws", b""),
+    ):
+        async with http.request(method, served.url + path, data=body) as response:
+            codes.append((await response.json())["code"])
+    assert await scraper.changes() == {
+        f"aioenv_errors_total{{code={code}}}": codes.count(code) for code in codes
+    }
+    assert len(set(codes)) == 4
 
 
 async def test_strangers_are_counted(

@@ -43,6 +43,7 @@ async def test_its_files_are_served_with_the_policy(
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
         assert response.content_type == kinds.get(name.rpartition(".")[2], "text/html")
+        assert response.headers["Vary"] == "Accept-Encoding"
         etag = response.headers["ETag"]
     async with http.get(url, headers={"If-None-Match": etag}) as response:
         assert (response.status, await response.read()) == (304, b"")
@@ -154,6 +155,7 @@ async def test_the_readme_needs_the_token(
         ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>\n"),
         ("a <b onclick='x()'>c</b> &amp; <d", "<p>a c &amp; &lt;d</p>\n"),
         ("<script>\nx()\n</script>\n", "\n"),
+        ('<h1>\nFish &amp; &lt;b&gt; "Chips"\n</h1>\n', '\nFish &amp; &lt;b&gt; "Chips"\n\n'),
         ("<style>x{}</style> <!-- y", " "),
         ("![a<b](docs/a.png)", '<p><span class="image">a&lt;b</span></p>\n'),
         ("    a < b", '<pre tabindex="0"><code>a &lt; b\n</code></pre>\n'),
