@@ -87,6 +87,8 @@ class Documentation:
             web.get("/openapi.json", self.document),
             web.get("/docs", self.docs),
             web.get("/redoc", self.redoc),
+            web.get("/docs/", self.without_slash),
+            web.get("/redoc/", self.without_slash),
             web.get("/docs/{name}", self.file),
         ]
 
@@ -110,6 +112,12 @@ class Documentation:
     async def redoc(self, request: web.Request) -> web.Response:
         """``GET /redoc``: the document, with its models unfolded, to read."""
         return self._page("reading")
+
+    @open_to_all
+    async def without_slash(self, request: web.Request) -> web.Response:
+        """``GET /docs/``, ``/redoc/``: to the page, whose relative addresses hold from there."""
+        name = request.path.rstrip("/").rpartition("/")[2]
+        return web.Response(status=302, headers={"Location": f"../{name}"})
 
     @open_to_all
     async def file(self, request: web.Request) -> web.Response:

@@ -251,14 +251,15 @@ DOORS = (
         description=(
             "The Model Context Protocol over Streamable HTTP, each answer in one JSON body. "
             "`initialize` begins a session; the tools are `reset`, `step` and `state`. "
-            "What is wrong with a call is an error of JSON-RPC with status 200."
+            "What is wrong with a call is an error of JSON-RPC with status 200; a tool that is "
+            "called without a session is one with 400."
         ),
         parameters=[_WAIT, _MCP_SESSION, _MCP_VERSION],
         body=Body("McpMessage", "A call, a notification or a batch", required=False),
         replies={
             200: Reply("The answer", "McpAnswer", headers={"Mcp-Session-Id": "The new session"}),
             202: Reply("There is nothing to answer"),
-            400: Reply("A header does not fit", "McpAnswer"),
+            400: Reply("A header does not fit, or the session's is missing", "McpAnswer"),
             404: Reply("There is no such session, or not any more", "McpAnswer"),
             406: Reply("The header Accept leaves JSON out", "McpAnswer"),
         },

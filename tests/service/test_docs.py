@@ -37,6 +37,17 @@ async def test_page_and_its_files_need_no_token(
             assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+async def test_a_slash_too_many_leads_to_the_page(
+    serve: Serve, http: aiohttp.ClientSession, census: Census, path: str
+) -> None:
+    """By a relative address, so that it holds behind any prefix."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    async with http.get(f"{served.url}{path}/") as response:
+        assert (response.status, str(response.url)) == (200, served.url + path)
+        assert response.history[0].headers["Location"] == f"..{path}"
+
+
 async def test_a_file_comes_from_its_package_and_is_sent_once(
     serve: Serve, http: aiohttp.ClientSession, census: Census
 ) -> None:
