@@ -272,7 +272,10 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
         if len(body) > limit_bytes:
             text = f"the body has more than {limit_bytes} bytes; see AIOENV_MAX_MESSAGE_SIZE_MB"
             raise web.HTTPRequestEntityTooLarge(
-                max_size=limit_bytes, actual_size=len(body), text=text
+                max_size=limit_bytes,
+                actual_size=len(body),
+                text=text,
+                reason="Request Entity Too Large",  # Python 3.13 calls the status otherwise
             )
     return bytes(body)
 

@@ -496,10 +496,13 @@ env = EchoEnv(base_url=sys.argv[1])
 def play(number):
     env = EchoEnv(base_url=sys.argv[1])
     env.reset()
+    begun.wait()  # from 3.12 on, Python starts no thread any more once the main thread has ended
     env.step(EchoAction("x"))
 
+begun = threading.Barrier(5)
 for number in range(4):
     threading.Thread(target=play, args=(number,)).start()
+begun.wait()
 """,
     "in a daemon thread, at work": """
 def play():
