@@ -34,8 +34,10 @@ _NEVER = {
         *(".netrc", "_netrc", ".pypirc", ".npmrc", ".yarnrc", ".git-credentials", ".htpasswd"),
         *(".aws/", ".azure/", ".gcloud/", ".gnupg/", ".kaggle/", ".kube/", ".ssh/", ".docker/"),
         *(".huggingface/", ".hf_token", "hf_token", "stored_tokens", "kubeconfig", "*.ovpn"),
-        *("credentials.json", "client_secret*.json", "service[-_]account*.json", "kaggle.json"),
-        *("secrets.toml", "secrets.json", "secrets.y*ml", ".secrets", ".secrets.*"),
+        *("credentials", "credentials.json", "credentials.y*ml", "token.json", "token.pickle"),
+        *("client_secret*.json", "service[-_]account*.json", "kaggle.json"),
+        *("secrets/", "secrets.txt", "secrets.toml", "secrets.json", "secrets.y*ml"),
+        *(".secrets", ".secrets.*", "*.tfstate", "*.tfstate.*"),
     ),
     "a key": (
         *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.p8"),
@@ -177,8 +179,8 @@ class _Walk:
         if self._code.match_file(name):
             raise CommandFailed(
                 f"{name}, line {token.line}, holds {token.kind}, and nothing was uploaded: take it "
-                "out, and give it to the Space with --secret; or name the file in one of "
-                "patterns, for --exclude"
+                "out, and give it to the Space with --secret; or write a placeholder as such, like "
+                "xxxxxxxxxx; or have a file that the Space can do without left out by --exclude"
             )
         return f"holds {token.kind} in line {token.line}"
 

@@ -12,7 +12,9 @@ __all__ = ["Token", "find_token"]
 # prose and data are not mistaken for it.
 _FORMS = {
     "a private key": rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
-    "a Hugging Face token": rb"\bhf_[A-Za-z0-9]{30,}\b",
+    "a Hugging Face token": (
+        rb"\b(?:hf_[A-Za-z0-9]{30,}\b|hf_oauth_[A-Za-z0-9._-]{20,}|api_org_[A-Za-z0-9]{30,}\b)"
+    ),
     "an Anthropic key": rb"\bsk-ant-[A-Za-z0-9_-]{20,}",
     "an OpenAI key": rb"\bsk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,}\b)",
     "a GitHub token": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})\b",
@@ -29,6 +31,8 @@ _FORMS = {
 }
 _KINDS = tuple(_FORMS)
 _ANY = re.compile(b"|".join(b"(%s)" % form for form in _FORMS.values()))
+# What a text shows where a token would be, such as hf_xxxxxxxx…: none ends so by chance.
+_PLACEHOLDER = re.compile(rb"(.)\1{9}\Z", re.DOTALL)
 
 
 @frozen
@@ -47,7 +51,8 @@ class Token:
 def find_token(path: Path) -> Token | None:
     """Return the first token in a file, or ``None``.
 
-    The file is mapped, not read into memory, and searched to its end.
+    What ends with one character, again and again, holds a token's place and is none. The file is
+    mapped, not read into memory, and searched to its end.
 
     Raises:
         OSError: it cannot be read.
@@ -56,8 +61,8 @@ def find_token(path: Path) -> Token | None:
         if not path.stat().st_size:
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            found = _ANY.search(content)
-            if found is None or found.lastindex is None:
-                return None
-            line = content[: found.start()].count(b"\n") + 1
-            return Token(_KINDS[found.lastindex - 1], line)
+            for found in _ANY.finditer(content):
+                if found.lastindex is not None and not _PLACEHOLDER.search(found.group()):
+                    line = content[: found.start()].count(b"\n") + 1
+                    return Token(_KINDS[found.lastindex - 1], line)
+            return None

@@ -11,20 +11,20 @@ from aioenv.cli.tokens import Token, find_token
 # Put together, so that this file holds no token itself.
 TOKENS = {
     "a private key": "-----BEGIN " + "OPENSSH PRIVATE KEY-----",
-    "a Hugging Face token": "hf_" + "a" * 34,
-    "an Anthropic key": "sk-" + "ant-api03-" + "a" * 40,
-    "an OpenAI key": "sk-" + "proj-" + "a" * 40,
-    "a GitHub token": "github_" + "pat_" + "a" * 60,
-    "a GitLab token": "glpat" + "-" + "a" * 20,
-    "an AWS access key": "AKIA" + "A" * 16,
-    "a Google API key": "AIza" + "a" * 35,
+    "a Hugging Face token": "hf_" + "ab" * 17,
+    "an Anthropic key": "sk-" + "ant-api03-" + "ab" * 20,
+    "an OpenAI key": "sk-" + "proj-" + "ab" * 20,
+    "a GitHub token": "github_" + "pat_" + "ab" * 30,
+    "a GitLab token": "glpat" + "-" + "ab" * 10,
+    "an AWS access key": "AKIA" + "AB" * 8,
+    "a Google API key": "AIza" + "abcde" * 7,
     "a Slack token": "xoxb" + "-123456789012-abc",
-    "a Stripe key": "sk_" + "live_" + "a" * 24,
-    "a SendGrid key": "SG." + "a" * 22 + "." + "b" * 43,
-    "a PyPI token": "pypi-" + "AgE" + "a" * 60,
-    "an npm token": "npm_" + "a" * 36,
-    "a Docker Hub token": "dckr_" + "pat_" + "a" * 27,
-    "a Weights & Biases key": "wandb_" + "v1_" + "a" * 40,
+    "a Stripe key": "sk_" + "live_" + "ab" * 12,
+    "a SendGrid key": "SG." + "ab" * 11 + "." + "abc" * 15,
+    "a PyPI token": "pypi-" + "AgE" + "ab" * 30,
+    "an npm token": "npm_" + "ab" * 18,
+    "a Docker Hub token": "dckr_" + "pat_" + "ab" * 14,
+    "a Weights & Biases key": "wandb_" + "v1_" + "ab" * 20,
 }
 
 
@@ -52,6 +52,14 @@ def fill(folder: Path, *names: str) -> Path:
         ("a/.netrc", "may hold secrets"),
         (".ssh/config", "may hold secrets"),
         ("service_account-prod.json", "may hold secrets"),
+        ("secrets/openai.txt", "may hold secrets"),
+        ("a/secrets.txt", "may hold secrets"),
+        ("credentials", "may hold secrets"),
+        ("credentials.yml", "may hold secrets"),
+        ("token.json", "may hold secrets"),
+        ("token.pickle", "may hold secrets"),
+        ("infra/prod.tfstate", "may hold secrets"),
+        ("prod.tfstate.backup", "may hold secrets"),
         ("tls/server.key", "a key"),
         ("id_ed25519", "a key"),
         ("cert.PEM", "a key"),
@@ -146,6 +154,23 @@ def test_token_is_found(tmp_path: Path, kind: str) -> None:
     assert find_token(file) == Token(kind, 3)
     file.write_bytes(b"\x00\xff" * 500_000 + b" " + TOKENS[kind].encode())
     assert find_token(file) == Token(kind, 1)
+
+
+@pytest.mark.parametrize("token", ["hf_oauth_" + "eyJ.a-b_" * 9, "api_org_" + "ab" * 17])
+def test_each_token_of_hugging_face_is_found(tmp_path: Path, token: str) -> None:
+    """So are a login's and an organization's, which begin in another way."""
+    (tmp_path / "notes.txt").write_text(token)
+    assert find_token(tmp_path / "notes.txt") == Token("a Hugging Face token", 1)
+
+
+def test_token_behind_a_placeholder_is_found(tmp_path: Path) -> None:
+    """What is shown in a token's place is none, and hides none that comes after it."""
+    file = tmp_path / "README.md"
+    file.write_text("export HF_TOKEN=hf_" + "x" * 34 + "\n")
+    assert select_files(tmp_path).files == {"README.md": file}
+    file.write_text(file.read_text() + "export HF_TOKEN=" + TOKENS["a Hugging Face token"])
+    with pytest.raises(CommandFailed, match=r"README\.md, line 2, holds a Hugging Face token"):
+        select_files(tmp_path)
 
 
 @pytest.mark.parametrize(
