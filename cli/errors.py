@@ -1,16 +1,17 @@
 """Errors: what a user is told, in one line with the way out; a traceback only with ``--debug``."""
 
+import io
 import logging
-import os
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from attrs import define
+from attrs import define, field
 
 from aioenv import AioEnvError, ConnectionFailed
+from aioenv.service import Settings
+from aioenv.service.logs import configure_logging
 
 __all__ = ["CommandFailed", "Diagnosis", "debug_option", "report_error", "way_out"]
 
@@ -23,13 +24,25 @@ class CommandFailed(click.ClickException):
 
 @define
 class Diagnosis:
-    """How much a user wants to know; one for each call of the command line.
+    """How much a user wants to know, and must not; one for each call of the command line.
 
     Attributes:
         is_debug: whether ``--debug`` was given.
     """
 
     is_debug: bool = False
+    _secrets: set[str] = field(factory=set, init=False)
+
+    def keep_secret(self, *values: str | None) -> None:
+        """Have no report of an error repeat these texts, whoever else does."""
+        for value in filter(None, values):
+            self._secrets |= {value, repr(value)[1:-1]}
+
+    def redacted(self, text: str) -> str:
+        """Return a text without the secrets."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
 
 
 def debug_option(command: CommandT) -> CommandT:
@@ -38,7 +51,7 @@ def debug_option(command: CommandT) -> CommandT:
     def switch_on(context: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value:
             context.ensure_object(Diagnosis).is_debug = True
-            logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+            configure_logging(Settings(log_level="warning"))  # `serve` does it again, as told
             logging.getLogger("aioenv").setLevel(logging.DEBUG)
 
     option = click.option(
@@ -58,23 +71,25 @@ def report_error(error: BaseException, diagnosis: Diagnosis) -> int:
     Returns:
         The exit code.
     """
-    if isinstance(error, click.Abort | KeyboardInterrupt):
+    if isinstance(error, click.Abort):
         return 130
-    if isinstance(error, BrokenPipeError):  # whoever read our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    report = io.StringIO()
     if diagnosis.is_debug:
-        traceback.print_exception(error)
+        traceback.print_exception(error, file=report)
+    code = 1
     if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
-    if isinstance(error, AioEnvError):
-        click.echo(f"Error: {error}", err=True)
-        return 1
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    way_out = "report it with the above" if diagnosis.is_debug else "--debug shows what to report"
-    click.echo(f"Error: unexpected {words}; this is a fault of aioenv: {way_out}", err=True)
-    return 1
+        error.show(report)
+        code = error.exit_code
+    elif isinstance(error, AioEnvError):
+        report.write(f"Error: {error}\n")
+    else:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        remedy = (
+            "report it with the above" if diagnosis.is_debug else "--debug shows what to report"
+        )
+        report.write(f"Error: unexpected {words}; this is a fault of aioenv: {remedy}\n")
+    click.echo(diagnosis.redacted(report.getvalue()), err=True, nl=False)
+    return code
 
 
 def way_out(error: ConnectionFailed) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from aioenv import __version__
-from aioenv.cli.errors import CommandFailed
+from aioenv.cli.errors import CommandFailed, Diagnosis
 
 __all__ = ["Hub", "Settings"]
 
@@ -39,10 +39,13 @@ class Settings:
 
 
 class Hub:
-    """The Hub, for whoever is logged in."""
+    """The Hub, for whoever is logged in.
 
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        """Take the secrets that no message may repeat."""
+    Args:
+        diagnosis: is told the token, which no report of an error may repeat.
+    """
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
         # Late, because it takes its time, and only `push` needs it.
         from huggingface_hub import HfApi
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -50,7 +53,7 @@ class Hub:
         if not sys.stderr.isatty():
             disable_progress_bars()
         self._api = HfApi(library_name="aioenv", library_version=__version__)
-        self._secrets = [value for value in secrets.values() if value]
+        self._diagnosis = diagnosis
 
     # Public methods
 
@@ -109,7 +112,8 @@ class Hub:
             The address of the commit or of the pull request.
 
         Raises:
-            CommandFailed: the Hub refuses, or cannot be reached; the Space is as it was then.
+            CommandFailed: the Hub refuses, or cannot be reached. Where only its answer was lost,
+                everything has arrived; else nothing has.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
         from rich.console import Console
@@ -163,13 +167,16 @@ class Hub:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Raise whatever huggingface_hub raises as one sentence, without any secret."""
+        """Raise what is a matter of the Hub's or of the network's as one sentence."""
+        from huggingface_hub import get_token
+
         try:
             yield
         except Exception as error:
+            self._diagnosis.keep_secret(get_token())
             words = _in_words(error, doing, self._api.endpoint)
-            for secret in self._secrets:
-                words = words.replace(secret, "***")
+            if words is None:
+                raise
             raise CommandFailed(words) from error
 
 
@@ -186,20 +193,24 @@ def _pairs(entries: dict[str, str]) -> list[dict[str, str]] | None:
     return [{"key": name, "value": value} for name, value in entries.items()] or None
 
 
-def _in_words(error: Exception, doing: str, endpoint: str) -> str:
-    """Say what went wrong, and what to do about it."""
+def _in_words(error: Exception, doing: str, endpoint: str) -> str | None:
+    """Say what went wrong, and what to do about it; nothing of what is nobody's fault there."""
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
 
     said = " ".join((getattr(error, "server_message", None) or str(error)).split())
     if isinstance(error, HfHubHTTPError):
         return _refusal(error.response.status_code, said, doing)
-    if isinstance(error, ValueError):  # from its checks of names and of the README's front matter
+    is_here = isinstance(error, OSError) and error.filename is not None
+    if isinstance(error, ValueError) or is_here:  # a name, the front matter, a file
         return f"{doing} failed: {said}"
+    if not isinstance(error, TransportError | OSError):
+        return None
     cause = error.__cause__ or error
     return (
         f"{doing} failed, because the connection to {endpoint} did "
-        f"({type(cause).__name__}: {' '.join(str(cause).split())}); the files of the Space are as "
-        "they were, and pushing again is safe"
+        f"({type(cause).__name__}: {' '.join(str(cause).split())}); either all files have arrived "
+        "or none has, and pushing again is safe"
     )
 
 

@@ -2,20 +2,21 @@
 
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 from attrs import frozen
 
-from aioenv.cli.errors import CommandFailed, debug_option
+from aioenv.cli.errors import CommandFailed, Diagnosis, debug_option
 from aioenv.cli.space import Space, prepare_space
 
 __all__ = ["push"]
 
-#: What the command needs besides what is always installed: the packages of the extra `push`.
-PACKAGES = ("huggingface_hub", "pathspec")
+#: What the command needs besides what is always installed, as the extra `push` has it: packages,
+#: and the first major version of each that will do.
+PACKAGES = {"huggingface_hub": 2, "pathspec": 1}
 _YOU = "<you>"
 
 
@@ -127,7 +128,10 @@ Examples:
 @click.option("--registry", metavar="HOST/PATH", help="Push an image to here, and no Space.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be uploaded, and do nothing.")
 @debug_option
+@click.pass_context
 def push(
+    context: click.Context,
+    /,
     folder: Path | None,
     directory: Path | None,
     base_image: str | None,
@@ -143,6 +147,8 @@ def push(
     only read. Pushing again updates the Space.
     """
     plan = _Plan(**options)
+    diagnosis = context.ensure_object(Diagnosis)
+    diagnosis.keep_secret(*plan.secrets.values())
     _refuse_contradictions(plan, registry)
     path = _folder(folder, directory)
     _require_packages()
@@ -158,7 +164,7 @@ def push(
     elif registry is not None:
         _push_image(space, registry)
     else:
-        _push_space(space, plan)
+        _push_space(space, plan, diagnosis)
 
 
 # What was asked for
@@ -203,11 +209,19 @@ def _refuse(options: dict[str, Any], why: str) -> None:
 
 
 def _require_packages() -> None:
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
+    lacking = []
+    for name, least in PACKAGES.items():
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            lacking.append(f"{name}>={least}")
+        else:
+            if int(here.partition(".")[0]) < least:
+                lacking.append(f"{name}>={least} (and finds {here})")
+    if lacking:
         raise CommandFailed(
-            f"`push` needs {' and '.join(missing)}; install what it needs with: "
-            f"pip install {' '.join(PACKAGES)}"
+            f"`push` needs {' and '.join(lacking)}; install what it needs with: "
+            "pip install 'aioenv[push]'"
         )
 
 
@@ -221,10 +235,10 @@ def _repo_id(plan: _Plan, space: Space, you: Callable[[], str]) -> str:
 # Pushing
 
 
-def _push_space(space: Space, plan: _Plan) -> None:
+def _push_space(space: Space, plan: _Plan, diagnosis: Diagnosis) -> None:
     from aioenv.cli.hub import Hub, Settings
 
-    hub = Hub(plan.secrets)
+    hub = Hub(diagnosis)
     user = hub.user()
     repo_id = _repo_id(plan, space, lambda: user)
     if plan.create_pr:

@@ -1,7 +1,9 @@
 """The command itself: help, usage, and what becomes of errors."""
 
+import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,6 +16,7 @@ import aioenv
 from aioenv.cli import main
 from aioenv.cli.command import aioenv as program
 from aioenv.service import Settings
+from tests.cli.conftest import DEADLINE_S, Start
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in sorted(program.commands))], ids=str)
@@ -79,6 +82,15 @@ def test_debug_shows_the_traceback(argv: list[str], capsys: pytest.CaptureFixtur
     assert err.splitlines()[-1].startswith("Error: 'nope' is neither")
     assert main(["serve", "nope"]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_debug_logs_in_the_format_asked_for(start: Start) -> None:
+    """What ``--debug`` logs with besides is as ``--log-format`` has it, wherever it stands."""
+    program = start("--debug", "serve", "worlds:app", "--port", 0, "--log-format", "json")
+    with urllib.request.urlopen(f"{program.wait_address(DEADLINE_S)}/health") as response:
+        assert response.status == 200
+    line = program.wait_line("/health", DEADLINE_S).string
+    assert json.loads(line)["level"] == "INFO"
 
 
 def test_unexpected_error_is_one_line(

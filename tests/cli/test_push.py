@@ -8,11 +8,13 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import yaml
 
+from aioenv.cli.push import PACKAGES
 from tests.hub.hub import Hub
 from tests.hub.pushing import READER, TOKEN, Push, hub_variables
 
@@ -231,7 +233,7 @@ def test_connection_cut_in_mid_upload(hub: Hub, push: Push) -> None:
     hub.faults.cut_commits = 1
     line = refused(push)
     assert "uploading to ada/my_env failed, because the connection to" in line
-    assert "pushing again is safe" in line
+    assert "either all files have arrived or none has, and pushing again is safe" in line
     assert "app.py" not in hub.spaces["ada/my_env"].files
     assert push().code == 0
     assert "app.py" in hub.spaces["ada/my_env"].files
@@ -289,7 +291,7 @@ def test_card_that_the_hub_refuses(push: Push, environment_folder: Path) -> None
 
 def test_secret_in_the_folder(hub: Hub, push: Push, environment_folder: Path) -> None:
     """Nothing that is secret arrives; what stays is told, with the reason, but never shown."""
-    key = "sk-" + "ant-" + "k" * 30
+    key = "sk-" + "ant-" + "key" * 10
     (environment_folder / ".env").write_text(f"KEY={key}\n")
     (environment_folder / "server.pem").write_text("anything\n")
     (environment_folder / "notes.txt").write_text(f"one\nthe key is {key}\n")
@@ -308,7 +310,7 @@ def test_secret_in_the_folder(hub: Hub, push: Push, environment_folder: Path) ->
 
 def test_secret_in_the_code(hub: Hub, push: Push, environment_folder: Path) -> None:
     """Code with a token in it is not pushed without it, and nothing is uploaded."""
-    token = "ghp_" + "g" * 36
+    token = "ghp_" + "gh" * 18
     (environment_folder / "app.py").write_text(f"import os\n\nTOKEN = '{token}'\n")
     line = refused(push)
     assert "app.py, line 3, holds a GitHub token" in line
@@ -330,12 +332,17 @@ def test_wrong_pair_is_not_repeated(push: Push, arguments: list[str]) -> None:
     assert "se-cret-4" not in pushed.err
 
 
-def test_debug_shows_no_secret(push: Push) -> None:
-    """Neither does the traceback of an error, nor the log (the fixture looks)."""
-    pushed = push("--debug", "--namespace", "grace", "--secret", "KEY=secret-5")
+@pytest.mark.parametrize("value", ["secret-5", "secret\n5"], ids=["plain", "escaped"])
+def test_debug_shows_no_secret(hub: Hub, push: Push, value: str) -> None:
+    """Neither an error nor its traceback repeats one that the Hub repeats, nor the token."""
+    hub.add_space("ada/my_env")
+    hub.faults.repeat_secrets = 1
+    pushed = push("--debug", "--secret", f"KEY={value}")
     assert pushed.code == 1
     assert "Traceback" in pushed.err
-    assert "secret-5" not in pushed.err
+    assert "Invalid secret" in pushed.err
+    assert not [text for text in (value, repr(value)[1:-1], TOKEN) if text in pushed.err]
+    assert pushed.err.splitlines()[-1].endswith("'***'} of Bearer ***)")
 
 
 # Without a push
@@ -406,13 +413,26 @@ def test_no_environment(
     assert message in refused(push)
 
 
+def test_packages_are_those_of_the_extra() -> None:
+    """What the command asks for is what the extra ``push`` installs."""
+    asked = {f'{name}>={least}; extra == "push"' for name, least in PACKAGES.items()}
+    assert {text for text in requires("aioenv") or () if '"push"' in text} == asked
+
+
 def test_packages_are_missing(environment_folder: Path, tmp_path: Path) -> None:
-    """Without the extra's packages, one line tells how to install them."""
-    # What is imported at start-up bars them, as if they were not installed.
+    """Without the extra's packages, or with ones too old, one line tells how to install them."""
+    old = tmp_path / "huggingface_hub-1.9.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: huggingface_hub\nVersion: 1.9\n")
+    # What is imported at start-up bars the other, as if it were not installed.
     (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u, sys\n"
-        "find = u.find_spec\n"
-        "u.find_spec = lambda name, *a: None if name == 'huggingface_hub' else find(name, *a)\n"
+        "import importlib.metadata as m\n"
+        "find = m.Distribution.from_name\n"
+        "def bar(name):\n"
+        "    if name == 'pathspec':\n"
+        "        raise m.PackageNotFoundError(name)\n"
+        "    return find(name)\n"
+        "m.Distribution.from_name = bar\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "aioenv.cli", "push", str(environment_folder)],
@@ -423,8 +443,8 @@ def test_packages_are_missing(environment_folder: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: `push` needs huggingface_hub; install what it needs with: "
-        "pip install huggingface_hub pathspec\n"
+        "Error: `push` needs huggingface_hub>=2 (and finds 1.9) and pathspec>=1; install what it "
+        "needs with: pip install 'aioenv[push]'\n"
     )
 
 
@@ -491,6 +511,20 @@ def test_asks_to_log_in_on_a_terminal(hub: Hub, environment_folder: Path, tmp_pa
     second = Terminal(command, environment_folder, variables)
     assert second.wait() == 0, second.printed
     assert "Enter your token" not in second.printed
+
+
+def test_leaving_the_prompt_is_no_fault(hub: Hub, environment_folder: Path, tmp_path: Path) -> None:
+    """Whoever ends the input where the token is asked for has left, as with Ctrl-C."""
+    command = [sys.executable, "-m", "aioenv.cli", "push"]
+    variables = hub_variables(hub, tmp_path, HF_TOKEN=None, TERM="xterm")
+    terminal = Terminal(command, environment_folder, variables)
+    terminal.wait_text("Paste an access token")
+    terminal.wait_keys()
+    terminal.write("2")
+    terminal.wait_text("Enter your token")
+    terminal.write("\x04")
+    assert terminal.wait() == 130
+    assert "connection" not in terminal.printed
 
 
 # In the folder of somebody else's making

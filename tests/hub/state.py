@@ -74,10 +74,12 @@ class Faults:
     Attributes:
         cut_commits: how many commits lose their connection with half of them sent.
         cut_uploads: the same, for large files.
+        repeat_secrets: how many secrets are refused in words that repeat them, and the token.
     """
 
     cut_commits: int = 0
     cut_uploads: int = 0
+    repeat_secrets: int = 0
 
     def strikes(self, name: str) -> bool:
         """Whether a fault strikes now; then it is one less."""
