@@ -283,8 +283,10 @@ class Service:
         self, making: asyncio.Future[Any], session_id: str, caller: Caller, slot: Slot
     ) -> None:
         """Give back the slot of a session that never came to be, once its maker is through."""
-        if is_async(self.factory):
-            making.cancel()  # a thread runs to its end, and what it makes must then be closed
+        if caller.has_begun:
+            caller.abandon()  # a thread runs to its end, and what it makes must then be closed
+        else:
+            making.cancel()
         await asyncio.wait([making], timeout=self.settings.close_timeout_s)
         undoing = self.run(self._undo(making, session_id, caller))
         await self._clean_up(undoing, caller, slot, is_stuck=not making.done())
@@ -326,11 +328,13 @@ class Service:
         try:
             if not is_stuck:
                 await asyncio.wait([work], timeout=patience_s)
-                if not work.done() and not caller.is_straggling:
+                if not work.done() and not caller.is_at_work:
                     work.cancel()  # a coroutine hangs, and unlike a thread it can be stopped
                     await asyncio.wait([work], timeout=patience_s)
-            if not work.done() and not self.workers.adopt(work):
-                await asyncio.wait([work])
+            if not work.done():
+                caller.abandon()
+                if not self.workers.adopt(work):
+                    await asyncio.wait([work])
         finally:
             slot.release()
 

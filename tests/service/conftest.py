@@ -15,7 +15,7 @@ from aiohttp import WSMsgType
 from aioenv.service import event_loop_factory
 from tests.conftest import DEADLINE_S, Served, eventually
 
-__all__ = ["AskRaw", "Connect", "OpenRaw", "RawPeer", "Talk"]
+__all__ = ["AskRaw", "Connect", "OpenRaw", "RawPeer", "Talk", "limit_steps"]
 
 
 def pytest_asyncio_loop_factories(
@@ -151,6 +151,13 @@ class RawPeer:
     def abort(self) -> None:
         """Break the connection off."""
         self.writer.transport.abort()
+
+
+def limit_steps(served: Served, limit_s: float) -> None:
+    """Give the open sessions another time for each step; the making of others has its own."""
+    assert served.service._slots
+    for session in served.service._slots:
+        session._step_timeout_s = limit_s
 
 
 class Connect(Protocol):

@@ -17,7 +17,7 @@ from aioenv import EnvironmentFailed
 from aioenv.service import Settings, create_app
 from tests.conftest import Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, Heard, PlainWorld, Tally, Word, populate
-from tests.service.conftest import AskRaw, Connect, OpenRaw, Talk
+from tests.service.conftest import AskRaw, Connect, OpenRaw, Talk, limit_steps
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 HANG = {"type": "step", "data": {"text": "hang"}}
@@ -195,12 +195,12 @@ async def test_a_straggler_is_seen_while_it_runs(
     serve: Serve, connect: Connect, http: aiohttp.ClientSession, census: Census
 ) -> None:
     """A plain call that was given up counts until it is through."""
-    served = await serve(populate(census, PlainWorld), step_timeout_s=0.5, close_timeout_s=0.05)
+    served = await serve(populate(census, PlainWorld))
     scraper = Scraper(http, served)
     talk = await connect(served)
+    await talk.echoes()
+    limit_steps(served, 0.05)
     assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
-    await talk.socket.close()
-    await eventually(lambda: served.service.workers.stragglers)
     figures = await scraper.figures()
     assert figures["aioenv_stragglers"] == 1
     assert figures["aioenv_errors_total{code=EXECUTION_TIMEOUT}"] == 1

@@ -10,9 +10,9 @@ import pytest
 import websockets.asyncio.client as foreign
 
 from aioenv.service.app import _DOORS
-from tests.conftest import Serve, Served, eventually
+from tests.conftest import DEADLINE_S, Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, MixedWorld, PlainWorld, World, populate
-from tests.service.conftest import Connect, OpenRaw, RawPeer
+from tests.service.conftest import Connect, OpenRaw, RawPeer, limit_steps
 
 HANG = {"type": "step", "data": {"text": "hang"}}
 SHORT_S = 0.05
@@ -85,15 +85,18 @@ async def test_a_plain_step_that_takes_too_long_runs_to_its_end(
     serve: Serve, connect: Connect, census: Census
 ) -> None:
     """The client is told in time; what it asks next waits for the step, and never overlaps it."""
-    served = await serve(populate(census, PlainWorld), step_timeout_s=SHORT_S)
+    served = await serve(populate(census, PlainWorld))
     talk = await connect(served)
+    await talk.echoes()
+    limit_steps(served, SHORT_S)
     assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
     assert census.hanging == 1
     assert (await talk.refused({"type": "reset"}))["code"] == "EXECUTION_TIMEOUT"
+    limit_steps(served, DEADLINE_S)
     census.open_gate()
     await eventually(lambda: not census.hanging)
     state = (await talk.ask({"type": "state"}))["data"]
-    assert state["heard"] == ["hang"]
+    assert state["heard"] == ["still here", "hang"]
     await talk.echoes()
 
 
@@ -101,8 +104,10 @@ async def test_state_waits_for_a_plain_step_within_the_time_of_a_step(
     serve: Serve, connect: Connect, census: Census
 ) -> None:
     """State behind a call that hangs is refused in time too."""
-    served = await serve(populate(census, PlainWorld), step_timeout_s=SHORT_S)
+    served = await serve(populate(census, PlainWorld))
     talk = await connect(served)
+    await talk.echoes()
+    limit_steps(served, SHORT_S)
     await talk.refused(HANG)
     assert await talk.refused({"type": "state"}) == {
         "message": f"an earlier call still runs in it, after another {SHORT_S:g} s",
@@ -114,12 +119,15 @@ async def test_what_an_abandoned_step_raises_is_nobody_s_surprise(
     serve: Serve, census: Census
 ) -> None:
     """A late failure is not reported to the event loop as never retrieved."""
-    served = await serve(populate(census, PlainWorld), step_timeout_s=0.2)
+    served = await serve(populate(census, PlainWorld))
     async with foreign.connect(served.ws_url) as socket:
+        await eventually(lambda: served.service._slots)
+        limit_steps(served, SHORT_S)
         await socket.send('{"type":"step","data":{"text":"hang, then raise"}}')
         assert json.loads(await socket.recv())["data"]["code"] == "EXECUTION_TIMEOUT"
         await socket.send('{"type":"state"}')
         await (await socket.ping())  # by the pong it has read the request
+        limit_steps(served, DEADLINE_S)
         census.open_gate()
         await socket.recv()
 
@@ -178,7 +186,7 @@ async def test_stragglers_are_bounded(
     await third.echoes()
     refused = await connect(served)
     assert (await refused.hear())["data"]["active_sessions"] == 2
-    assert served.service.workers.stragglers == 1
+    assert served.service.workers.stragglers == 2
     census.open_gate()
     await eventually(lambda: active(served) == 1)
     await third.echoes()
@@ -194,15 +202,77 @@ async def test_an_abandoned_async_step_is_no_straggler(
     assert (census.hanging, served.service.workers.stragglers) == (0, 0)
 
 
-async def test_stragglers_starve_nobody(
+async def test_calls_that_are_given_up_starve_nobody(
+    serve: Serve, connect: Connect, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """However many outlast their time in sessions that stay open, others find a thread."""
+    served = await serve(populate(census, PlainWorld), worker_threads=1, max_stragglers=0)
+    body = {"action": {"text": "hang"}, "timeout_s": SHORT_S}
+    for _ in range(3):
+        async with http.post(f"{served.url}/sessions") as response:
+            headers = {"X-Session-ID": (await response.json())["session_id"]}
+        async with http.post(f"{served.url}/step", json=body, headers=headers) as response:
+            assert (await response.json())["code"] == "EXECUTION_TIMEOUT"
+    assert (census.hanging, served.service.workers.stragglers, active(served)) == (3, 3, 3)
+    await (await connect(served)).echoes()
+
+
+@pytest.mark.parametrize("call", ["make", "step", "close"])
+async def test_calls_that_outlast_their_sessions_starve_nobody(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census, call: str
+) -> None:
+    """Constructors, steps and closes that hang for clients that are gone leave the threads."""
+    world = populate(census, PlainWorld, **({f"on_{call}": "hang"} if call != "step" else {}))
+    served = await serve(world, worker_threads=1, max_stragglers=2, close_timeout_s=SHORT_S)
+    for count in (1, 2):
+        peer = await open_raw(served)
+        if call == "step":
+            peer.say("hang")
+        elif call == "close":
+            await eventually(lambda count=count: census.made == count)  # type: ignore[misc]
+            peer.abort()
+        await eventually(lambda count=count: census.hanging == count)  # type: ignore[misc]
+        peer.abort()
+        await eventually(lambda: active(served) == 0)
+    assert served.service.workers.stragglers == 2
+    world.on_make = ""
+    await (await connect(served)).echoes()
+    census.open_gate()
+
+
+async def test_nothing_is_made_for_a_client_that_left_before_there_was_a_thread(
     serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
 ) -> None:
-    """They have threads of their own on top of those that all sessions share."""
-    served = await serve(populate(census, PlainWorld), worker_threads=1, max_stragglers=2)
-    for _ in range(2):
-        await abandon(await open_raw(served), census)
-    await eventually(lambda: served.service.workers.stragglers == 2)
-    await (await connect(served)).echoes()
+    """A constructor that waits for a thread is not called any more, and its slot is free."""
+    served = await serve(populate(census, PlainWorld), worker_threads=1)
+    busy = await connect(served)
+    await busy.tell(HANG)
+    await eventually(lambda: census.hanging)
+    peer = await open_raw(served)
+    await eventually(lambda: active(served) == 2)
+    peer.abort()
+    await eventually(lambda: active(served) == 1)
+    census.open_gate()
+    assert (await busy.hear())["type"] == "observation"
+    await busy.echoes()
+    assert census.made == 1
+
+
+async def test_a_close_waits_for_its_thread(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
+    """One that finds none within the time for closing gives its slot back, and is called later."""
+    served = await serve(populate(census, PlainWorld), worker_threads=1, close_timeout_s=SHORT_S)
+    busy, peer = await connect(served), await open_raw(served)
+    await eventually(lambda: census.made == 2)
+    await busy.tell(HANG)
+    await eventually(lambda: census.hanging)
+    peer.abort()
+    await eventually(lambda: active(served) == 1)
+    assert census.closed == 0
+    census.open_gate()
+    assert (await busy.hear())["type"] == "observation"
+    await eventually(lambda: census.closed == 1)
 
 
 # Silence
