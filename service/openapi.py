@@ -13,7 +13,7 @@ from aioenv import AioEnvError
 from aioenv.service.doors import DOORS, TAGS, Door, Reply
 from aioenv.service.examples import NoExample, example_of
 from aioenv.service.service import Service
-from aioenv.service.shapes import ERRORS, SCHEMAS, Schema, object_schema
+from aioenv.service.shapes import ERRORS, RESET_OPTIONS, SCHEMAS, Schema, object_schema
 
 __all__ = ["OpenApi"]
 
@@ -88,7 +88,7 @@ def _operation(door: Door, schemas: Mapping[str, Schema], asks_for_token: bool) 
     if door.body is not None:
         operation["requestBody"] = {
             "description": door.body.description,
-            "required": door.body.required,
+            "required": door.body.required or "required" in schemas[door.body.schema],
             "content": _json(door.body.schema, schemas),
         }
     replies = {str(status): _reply(reply, schemas) for status, reply in door.replies.items()}
@@ -148,7 +148,7 @@ def _headers(headers: Mapping[str, str]) -> Schema:
 def _schemas(service: Service) -> dict[str, Schema]:
     """Return the schemas of the document: those of the environment, and those of every service."""
     contract = service.contract
-    models = contract.schemas()
+    models, reset = contract.schemas(), service.reset_schema()
     action = _example(models["action"], contract.read_action)
     observation = _example(models["observation"], lambda data: contract.read_result(_result(data)))
     state = _example(models["state"], contract.read_state)
@@ -157,8 +157,9 @@ def _schemas(service: Service) -> dict[str, Schema]:
     examples = {"Action": action, "Observation": observation, "State": state}
     schemas: dict[str, Schema] = {name: {} for name in examples}  # theirs, first of all
     schemas |= {name: dict(schema) for name, schema in SCHEMAS.items()}
-    if not any("$defs" in model for model in models.values()):
-        schemas["Schemas"]["examples"] = [models]  # tools would follow its references from here
+    every = {**models, "reset": reset}
+    if not any("$defs" in model for model in every.values()):
+        schemas["Schemas"]["examples"] = [every]  # tools would follow its references from here
     schemas["StepRequest"] = object_schema(
         {
             "action": {"$ref": f"{_SCHEMAS}Action"},
@@ -184,7 +185,29 @@ def _schemas(service: Service) -> dict[str, Schema]:
     )
     for name, example in examples.items():
         _add_model(schemas, name, models[name.lower()], example)
+    _add_model(schemas, "ResetRequest", _reset_request(reset), _reset_example(reset))
     return schemas
+
+
+def _reset_request(reset: Schema) -> Schema:
+    """Return the schema of a reset's body: the environment's own options, and those of every one.
+
+    A body may have further keys, which are options as well, or are dropped.
+    """
+    request = {key: part for key, part in reset.items() if key != "additionalProperties"}
+    request["properties"] = {**reset["properties"], **RESET_OPTIONS}
+    request["description"] = "Further keys are options of the environment's own, or are dropped."
+    return request
+
+
+def _reset_example(reset: Schema) -> dict[str, Any] | None:
+    """Return a reset with a seed, a name, and the options that this environment demands."""
+    demanded = {name: reset["properties"][name] for name in reset.get("required", ())}
+    try:
+        options = example_of({"type": "object", "properties": demanded}, reset)
+    except NoExample:
+        return None
+    return {"seed": 7, "episode_id": "episode-7", **options}
 
 
 def _result(observation: Mapping[str, Any]) -> dict[str, Any]:

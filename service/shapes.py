@@ -1,7 +1,7 @@
 """The shapes of bodies that are the same for every environment: JSON Schemas, examples, errors.
 
-Those that an environment decides itself (``Action``, ``Observation``, ``State``, ``StepRequest``,
-``StepResult``) are added by `aioenv.service.openapi`.
+Those that an environment decides itself (``Action``, ``Observation``, ``State``, ``ResetRequest``,
+``StepRequest``, ``StepResult``) are added by `aioenv.service.openapi`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["ERRORS", "SCHEMAS", "Failure", "Schema", "object_schema"]
+__all__ = ["ERRORS", "RESET_OPTIONS", "SCHEMAS", "Failure", "Schema", "object_schema"]
 
 Schema = dict[str, Any]
 
@@ -48,17 +48,14 @@ _COUNT = {"type": "integer", "minimum": 0}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _ANY_OBJECT = {"type": "object"}
 
+#: What every reset may be told.
+RESET_OPTIONS: Mapping[str, Schema] = {
+    "seed": {"type": ["integer", "null"], "description": "Makes chance repeatable"},
+    "episode_id": {**_TEXT_OR_NULL, "description": "A name for the episode"},
+}
+
 #: The shapes that are the same for every environment, each with examples.
 SCHEMAS: Mapping[str, Schema] = {
-    "ResetRequest": object_schema(
-        {
-            "seed": {"type": ["integer", "null"], "description": "Makes chance repeatable"},
-            "episode_id": {**_TEXT_OR_NULL, "description": "A name for the episode"},
-        },
-        [{"seed": 7, "episode_id": "episode-7"}, {}],
-        optional=["seed", "episode_id"],
-    )
-    | {"description": "Further keys are options of the environment's own, or are dropped."},
     "Session": object_schema(
         {
             "session_id": {**_TEXT, "description": "For the header X-Session-ID"},
@@ -113,7 +110,9 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         ],
     ),
-    "Schemas": object_schema(dict.fromkeys(("action", "observation", "state"), _ANY_OBJECT), []),
+    "Schemas": object_schema(
+        dict.fromkeys(("action", "observation", "state", "reset"), _ANY_OBJECT), []
+    ),
     "Directory": object_schema(
         {"name": _TEXT, "detail": _TEXT, "doors": {"type": "array", "items": _TEXT}},
         [{"name": "echo_env", "detail": "a service of an environment", "doors": ["/health"]}],

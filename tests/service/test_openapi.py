@@ -22,6 +22,7 @@ from echo_env import EchoAction, EchoObservation
 from echo_env.environment import EchoEnvironment
 from tests.conftest import Serve
 from tests.environments import AsyncWorld, Census, Heard, Tally, Word, populate
+from tests.worlds.bazaar import Bazaar, Goods, Order
 from tests.worlds.nim import Heap, NimEnvironment, NimState, Take
 from tests.worlds.studio import Easel, Painting, Stroke, StudioEnvironment
 
@@ -29,6 +30,7 @@ ENVIRONMENTS = {
     "echo": (EchoEnvironment, EchoAction, EchoObservation, State),
     "studio": (StudioEnvironment, Stroke, Painting, Easel),
     "nim": (NimEnvironment, Take, Heap, NimState),
+    "bazaar": (Bazaar, Order, Goods, State),
 }
 
 
@@ -114,8 +116,9 @@ def test_echo_s_examples_are_natural() -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-async def test_the_example_of_a_step_can_be_taken(
-    serve: Serve, http: aiohttp.ClientSession, name: str
+@pytest.mark.parametrize("path", ["/reset", "/step"])
+async def test_the_example_of_a_request_can_be_taken(
+    serve: Serve, http: aiohttp.ClientSession, name: str, path: str
 ) -> None:
     """Sent as it stands, it is answered with what the document says of the reply."""
     environment, action, observation, state = ENVIRONMENTS[name]
@@ -123,13 +126,33 @@ async def test_the_example_of_a_step_can_be_taken(
     async with http.get(f"{served.url}/openapi.json") as response:
         assert (response.status, response.content_type) == (200, "application/json")
         document = await response.json()
-    door = document["paths"]["/step"]["post"]
+    door = document["paths"][path]["post"]
     body = door["requestBody"]["content"]["application/json"]["example"]
-    async with http.post(f"{served.url}/step", json=body) as response:
+    async with http.post(served.url + path, json=body) as response:
         assert response.status == 200
         reply = await response.json()
     schema = door["responses"]["200"]["content"]["application/json"]["schema"]
     validator(document, schema).validate(reply)
+
+
+async def test_a_reset_s_own_options_are_told(serve: Serve, http: aiohttp.ClientSession) -> None:
+    """With those of every reset; what the environment demands is in the example."""
+    nim = described(*ENVIRONMENTS["nim"])
+    assert nim["components"]["schemas"]["ResetRequest"]["properties"]["stones"]["default"] == 7
+    assert nim["paths"]["/reset"]["post"]["requestBody"]["required"] is False
+    served = await serve(Bazaar, action=Order, observation=Goods, state=State)
+    async with http.get(f"{served.url}/openapi.json") as response:
+        document = await response.json()
+    body = document["paths"]["/reset"]["post"]["requestBody"]
+    assert body["required"] is True
+    example = {"seed": 7, "episode_id": "episode-7", "stall": 0}
+    assert body["content"]["application/json"]["example"] == example
+    assert document["components"]["schemas"]["ResetRequest"]["required"] == ["stall"]
+    async with http.get(f"{served.url}/schema") as response:
+        validator(document, {"$ref": "#/components/schemas/Schemas"}).validate(
+            await response.json()
+        )
+    assert "reset" in document["components"]["schemas"]["Schemas"]["required"]
 
 
 async def test_document_has_exactly_the_doors_that_there_are(

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from aioenv import State
-from echo_env import EchoAction, EchoObservation
-from echo_env.environment import EchoEnvironment
 from tests.conftest import Serve
+from tests.worlds.bazaar import Bazaar, Goods, Order
 from tests.worlds.nim import Heap, NimEnvironment, NimState, Take
 from tests.worlds.studio import Easel, Painting, Stroke, StudioEnvironment
 
@@ -29,11 +28,11 @@ COMMAND += ["--checks", "all", "--max-examples", "5", "--generation-deterministi
 @pytest.mark.parametrize(
     ("environment", "models", "token"),
     [
-        (EchoEnvironment, (EchoAction, EchoObservation, State), None),
         (StudioEnvironment, (Stroke, Painting, Easel), None),
         (NimEnvironment, (Take, Heap, NimState), TOKEN),
+        (Bazaar, (Order, Goods, State), None),
     ],
-    ids=["echo", "studio", "nim, with a token"],
+    ids=["studio", "nim, with a token", "bazaar"],
 )
 async def test_schemathesis_finds_nothing(
     serve: Serve, tmp_path: Path, environment: Any, models: tuple[Any, Any, Any], token: str | None
