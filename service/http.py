@@ -27,6 +27,7 @@ from aioenv import (
 )
 from aioenv.messages import error_reply
 from aioenv.service.kept import KeptSessions, UnknownSession
+from aioenv.service.presence import while_connected
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
@@ -115,7 +116,9 @@ class HttpDoors:
 
     async def open_session(self, request: web.Request) -> web.Response:
         """``POST /sessions``: open a session that lasts; ``?wait_s=`` queues for it."""
-        session_id = await self._kept.open(wait_s=read_wait(request))
+        wait_s = read_wait(request)
+        with while_connected(request, self._service.pulse):
+            session_id = await self._kept.open(wait_s=wait_s)
         if request.transport is None or request.transport.is_closing():
             # Nobody is left who could learn its id.
             await self._kept.close(session_id, "the client is gone")
@@ -162,19 +165,24 @@ class HttpDoors:
 
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:
-        """Lend the session that the request names, or a fresh one for this request alone."""
+        """Lend the session that the request names, or a fresh one for this request alone.
+
+        A fresh one ends with the client's connection. In one that the request names, what is under
+        way goes on without the client, so that the next request finds it done, not half done.
+        """
         session_id, wait_s = request.headers.get(SESSION_HEADER), read_wait(request)
         if session_id is not None:
             async with self._kept.use(session_id) as session:
                 yield session
             return
         quietly = logging.DEBUG  # the log of requests tells all of it
-        session = await self._service.open_session(wait_s=wait_s, log_level=quietly)
-        try:
-            yield session
-        finally:
-            why = "its only request is answered"
-            await self._service.close_session(session, why, log_level=quietly)
+        with while_connected(request, self._service.pulse):
+            session = await self._service.open_session(wait_s=wait_s, log_level=quietly)
+            try:
+                yield session
+            finally:
+                why = "its only request is over"
+                await self._service.close_session(session, why, log_level=quietly)
 
     def _observed(self, observation: Observation) -> web.Response:
         data = self._service.contract.observation_data(observation)
@@ -204,7 +212,7 @@ def errors_as_json(service: Service) -> Any:
             return _http_error_response(service, request, error)
         except web.HTTPException:  # no error: it leads elsewhere
             raise
-        except ConnectionError:  # the client broke off in the middle of the handshake
+        except ConnectionError:  # the client broke off
             return web.Response(status=400)  # which nobody will read
         except Exception:
             if request.writer.output_size:

@@ -1,6 +1,7 @@
 """Sessions over plain HTTP: opened, used one request at a time, ended, and reclaimed."""
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -39,6 +40,18 @@ class Caller:
     async def step(self, text: str, *, status: int = 200) -> Any:
         """Take a step."""
         return await self.ask("POST", "/step", {"action": {"text": text}}, status=status)
+
+
+async def post(
+    served: Served, target: str, body: Any = None, *headers: str
+) -> asyncio.StreamWriter:
+    """Send a POST, and wait for nothing."""
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    content = b"" if body is None else json.dumps(body).encode()
+    lines = [f"POST {target} HTTP/1.1", "Host: x", f"Content-Length: {len(content)}", *headers]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + content)
+    return writer
 
 
 @pytest.mark.parametrize("world", [AsyncWorld, PlainWorld])
@@ -273,11 +286,64 @@ async def test_a_client_that_leaves_before_it_knows_its_session_leaves_none(
 ) -> None:
     """A session whose id nobody could be told ends at once."""
     served = await serve(populate(census, PlainWorld, on_make="hang"))
-    host, _, port = served.url.removeprefix("http://").partition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"POST /sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    client = await post(served, "/sessions")
     await eventually(lambda: census.hanging)
-    writer.transport.abort()
+    client.transport.abort()
     census.open_gate()
     await eventually(lambda: census.closed == 1)
     await eventually(lambda: not served.service.pool.statistics().active)
+
+
+HANG = {"action": {"text": "hang"}}
+QUICK_S = 0.04  # four beats of the pulse
+
+
+@pytest.mark.parametrize(
+    ("target", "body"), [("/step", HANG), ("/reset", {"do": "hang"})], ids=["step", "reset"]
+)
+async def test_a_client_that_leaves_takes_its_only_request_along(
+    serve: Serve, census: Census, target: str, body: Any
+) -> None:
+    """What is done for one request alone is cancelled when nobody waits for it any more."""
+    served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1, heartbeat_s=QUICK_S)
+    client = await post(served, target, body)
+    await eventually(lambda: census.hanging)
+    client.transport.abort()
+    await eventually(lambda: not served.service.pool.statistics().active)
+    assert (census.cancelled, census.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("target", ["/sessions", "/step"])
+async def test_a_client_that_leaves_the_queue_keeps_no_place(
+    serve: Serve, http: aiohttp.ClientSession, census: Census, target: str
+) -> None:
+    """Its place goes to the next, and nothing is opened for it."""
+    served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1, heartbeat_s=QUICK_S)
+    pool = served.service.pool
+    first = await Caller(http, served).open()
+    client = await post(served, f"{target}?wait_s=60", HANG)
+    await eventually(lambda: pool.statistics().waiting == 1)
+    client.transport.abort()
+    await eventually(lambda: pool.statistics().waiting == 0)
+    await first.close()
+    assert (pool.statistics().active, census.made) == (0, 1)
+
+
+async def test_a_step_in_a_session_goes_on_without_its_client(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """It is done to its end, so that the session stays whole, and the next request follows it."""
+    served = await serve(populate(census, AsyncWorld), heartbeat_s=QUICK_S)
+    caller = await Caller(http, served).open()
+    headers = [f"{name}: {value}" for name, value in caller.headers.items()]
+    client = await post(served, "/step", HANG, *headers)
+    await eventually(lambda: census.hanging)
+    client.transport.abort()
+    stranger = await post(served, "/step", HANG)
+    await eventually(lambda: census.hanging == 2)
+    stranger.transport.abort()
+    await eventually(lambda: census.cancelled)  # by a beat that has seen both
+    assert census.hanging == 1
+    census.open_gate()
+    assert (await caller.ask("GET", "/state"))["heard"] == ["hang"]
+    await caller.close()
