@@ -50,7 +50,7 @@ def complete_card(readme: str, *, name: str, port: int, has_interface: bool) -> 
         body = readme.removeprefix("\ufeff").lstrip()
         heading = "" if body else f"# {wanted['title']}\n"
         return f"---\n{_written(missing)}---\n\n{body}{heading}", "front matter"
-    added, matter = list(missing), block[1]
+    added, matter = list(missing), _in_lines(block[1], said)
     if "tags" not in missing and _TAG not in _listed(said["tags"]):
         matter = _with_tag(matter, _listed(said["tags"]))
         added.append(f"the tag {_TAG}")
@@ -76,7 +76,7 @@ def _read(text: str) -> dict[str, Any]:
 
     try:
         said = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:  # a date that is none, too
         words = " ".join(str(error).split())
         raise CommandFailed(f"the front matter of README.md cannot be read: {words}") from error
     if not isinstance(said, dict | None):
@@ -91,6 +91,15 @@ def _written(entries: dict[str, Any]) -> str:
         return ""
     text: str = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
     return text
+
+
+def _in_lines(matter: str, said: dict[str, Any]) -> str:
+    """Write entries that stand in braces on lines of their own, to which others can be added."""
+    import yaml
+
+    root = yaml.compose(matter, Loader=yaml.SafeLoader)
+    is_in_braces = isinstance(root, yaml.MappingNode) and root.flow_style
+    return _written(said) if is_in_braces else matter
 
 
 def _listed(tags: Any) -> list[Any]:

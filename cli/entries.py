@@ -51,6 +51,7 @@ _RULES: dict[str, _Rule] = {
     "version": (False, _is_text, 'version: "0.1.0"'),
     "description": (False, _is_text, "description: what it is"),
     "port": (False, _is_port, "port: 8000"),
+    "dockerfile": (False, _is_text, "dockerfile: Dockerfile"),
     "variables": (False, _is_mapping_of_scalars, "variables: {NAME: value}"),
     "validation": (False, lambda value: True, ""),  # it has rules of its own
 }

@@ -7,9 +7,13 @@ from attrs import frozen
 
 from aioenv.cli.errors import CommandFailed
 
-__all__ = ["MANIFEST", "Manifest"]
+__all__ = ["DOCKERFILES", "MANIFEST", "PORT", "Manifest"]
 
 MANIFEST = "openenv.yaml"
+#: Where a Dockerfile is looked for; the second place is that of OpenEnv's own projects.
+DOCKERFILES: tuple[str, ...] = ("Dockerfile", "server/Dockerfile")
+#: Where an environment listens, unless its manifest names another port.
+PORT = 8000
 
 
 @frozen
@@ -42,7 +46,7 @@ class Manifest:
             fields = yaml.safe_load(path.read_bytes())
         except FileNotFoundError:
             raise CommandFailed(f"there is no {MANIFEST} in {folder.resolve()}; {remedy}") from None
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:  # a date that is none, too
             words = " ".join(str(error).split())
             raise CommandFailed(f"{path} cannot be read: {words}") from error
         if not isinstance(fields, dict):
@@ -74,6 +78,12 @@ class Manifest:
                 f"{self.path} does not name its application; add: app: module:attribute"
             )
         return app
+
+    @property
+    def dockerfiles(self) -> tuple[str, ...]:
+        """Where to look for its Dockerfile, by paths in its folder."""
+        named = self.fields.get("dockerfile")
+        return (named,) if isinstance(named, str) else DOCKERFILES
 
     @property
     def port(self) -> int | None:

@@ -49,6 +49,7 @@ def write(project: dict[str, bytes], folder: Path) -> None:
         CommandFailed: the folder holds something, or cannot be written to.
     """
     made: list[Path] = []
+    path = folder
     try:
         _check_empty(folder)
         for name, content in project.items():
@@ -58,7 +59,7 @@ def write(project: dict[str, bytes], folder: Path) -> None:
             path.write_bytes(content)
     except OSError as error:
         _remove(made)
-        raise CommandFailed(f"cannot write {error.filename}: {error.strerror}") from error
+        raise CommandFailed(f"cannot write {error.filename or path}: {error.strerror}") from error
     except BaseException:
         _remove(made)
         raise

@@ -9,14 +9,11 @@ from aioenv.cli.card import complete_card
 from aioenv.cli.dockerfile import set_base_image, set_variable
 from aioenv.cli.errors import CommandFailed
 from aioenv.cli.exclusions import select_files
-from aioenv.cli.manifest import MANIFEST, Manifest
+from aioenv.cli.manifest import MANIFEST, PORT, Manifest
 
 __all__ = ["Space", "prepare_space"]
 
-PORT = 8000
-_DOCKERFILE = "Dockerfile"
-# Where environments of OpenEnv's layout have it; the Hub builds only the one at the top.
-_DOCKERFILES = (_DOCKERFILE, "server/Dockerfile")
+_DOCKERFILE = "Dockerfile"  # the one that the Hub builds
 _README = "README.md"
 _INTERFACE = "ENABLE_WEB_INTERFACE"
 
@@ -66,12 +63,12 @@ def prepare_space(
     Raises:
         CommandFailed: the folder is no environment, or cannot be read, or code holds a token.
     """
-    told = Manifest.of(folder, "push an environment's folder, or make one with: aioenv init my_env")
-    name, manifest = told.name, told.fields
-    selection = select_files(folder, exclude=exclude)
-    space = Space(
-        name, _variables(manifest, folder), dict(selection.files), left_out=selection.left_out
+    manifest = Manifest.of(
+        folder, "push an environment's folder, or make one with: aioenv init my_env"
     )
+    variables = _variables(manifest)
+    selection = select_files(folder, exclude=exclude)
+    space = Space(manifest.name, variables, dict(selection.files), left_out=selection.left_out)
     _ready_dockerfile(space, manifest, base_image=base_image, has_interface=has_interface)
     _ready_readme(space, manifest, has_interface=has_interface)
     if MANIFEST not in space.files:
@@ -79,11 +76,11 @@ def prepare_space(
     return space
 
 
-def _variables(manifest: dict[str, Any], folder: Path) -> dict[str, str]:
-    variables = manifest.get("variables") or {}
+def _variables(manifest: Manifest) -> dict[str, str]:
+    variables = manifest.fields.get("variables") or {}
     if not isinstance(variables, dict):
         raise CommandFailed(
-            f"the variables of {folder / MANIFEST} have no names; write them so: variables: "
+            f"the variables of {manifest.path} have no names; write them so: variables: "
             "{NAME: value}"
         )
     return {str(name): _text(value) for name, value in variables.items()}
@@ -95,11 +92,10 @@ def _text(value: Any) -> str:
 
 
 def _ready_dockerfile(
-    space: Space, manifest: dict[str, Any], *, base_image: str | None, has_interface: bool
+    space: Space, manifest: Manifest, *, base_image: str | None, has_interface: bool
 ) -> None:
     """Have the Dockerfile at the top, with the base image and the interface that were asked for."""
-    named = manifest.get("dockerfile")
-    places = (named,) if isinstance(named, str) else _DOCKERFILES
+    places = manifest.dockerfiles
     place = next((place for place in places if place in space.files), None)
     if place is None:
         why = next((f" ({space.left_out[at]})" for at in places if at in space.left_out), "")
@@ -128,17 +124,13 @@ def _ready_dockerfile(
         space.files[_DOCKERFILE] = text.encode()
 
 
-def _ready_readme(space: Space, manifest: dict[str, Any], *, has_interface: bool) -> None:
+def _ready_readme(space: Space, manifest: Manifest, *, has_interface: bool) -> None:
     """Have a README whose front matter makes the Space one of Docker's."""
     if _README not in space.files and _README in space.left_out:
         raise CommandFailed(f"{_README} is to be uploaded, but {space.left_out[_README]}")
     written = _content(space, _README) if _README in space.files else ""
-    port = manifest.get("port")
     text, added = complete_card(
-        written,
-        name=space.name,
-        port=port if isinstance(port, int) and port else PORT,
-        has_interface=has_interface,
+        written, name=space.name, port=manifest.port or PORT, has_interface=has_interface
     )
     if added:
         space.changes.append(f"{_README}: added {added}")

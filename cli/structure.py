@@ -10,13 +10,11 @@ from aioenv.cli.card import read_card
 from aioenv.cli.checklist import Checklist, Fault, Skipped, shown
 from aioenv.cli.entries import KNOWN, faults_of_entries, faults_of_validation
 from aioenv.cli.errors import CommandFailed
-from aioenv.cli.manifest import Manifest
+from aioenv.cli.manifest import DOCKERFILES, PORT, Manifest
 from aioenv.cli.sources import check_application
 
 __all__ = ["check_folder"]
 
-_PORT = 8000
-_DOCKERFILES = ("Dockerfile", "server/Dockerfile")  # the second is where OpenEnv's layout has it
 _PUSH_ADDS = "`aioenv push` adds it to what it uploads"
 
 
@@ -32,7 +30,7 @@ def check_folder(folder: Path) -> Checklist:
     checklist.run("manifest", lambda: _entries(manifest))
     checklist.run("app", lambda: check_application(manifest, folder))
     checklist.run("validation", lambda: _validation(manifest, folder))
-    checklist.run("dockerfile", lambda: _dockerfile(folder))
+    checklist.run("dockerfile", lambda: _dockerfile(manifest, folder))
     checklist.run("readme", lambda: _readme(manifest, folder))
     checklist.run("client", lambda: _client(folder))
     checklist.run("tests", lambda: _tests(folder))
@@ -62,8 +60,8 @@ def _validation(manifest: Manifest, folder: Path) -> str:
     if path is None:
         return "it can be graded, but not run"
     _check_probe(folder / path)
-    built = execution.get("dockerfile", _DOCKERFILES[0])
-    if built not in _DOCKERFILES and not (folder / built).is_file():
+    built = execution.get("dockerfile", DOCKERFILES[0])
+    if built not in DOCKERFILES and not (folder / built).is_file():
         raise Fault(f"there is no {folder / built}", "name a Dockerfile that is there")
     return f"it is graded by playing {path}"
 
@@ -81,16 +79,20 @@ def _check_probe(path: Path) -> None:
         )
 
 
-def _dockerfile(folder: Path) -> str:
-    for name in _DOCKERFILES:
+def _dockerfile(manifest: Manifest, folder: Path) -> str:
+    for name in manifest.dockerfiles:
         path = folder / name
         if path.is_file():
-            lines = path.read_text("utf-8", "replace").splitlines()
+            try:
+                lines = path.read_text("utf-8", "replace").splitlines()
+            except OSError as error:
+                raise Fault(f"{path} cannot be read: {error.strerror}", "let it be read") from error
             if any(line.split(maxsplit=1)[:1] in (["FROM"], ["from"]) for line in lines):
                 return f"{name} is there"
             raise Fault(f"{path} builds on nothing", "begin it with: FROM python:3.13-slim")
     raise Fault(
-        f"there is no Dockerfile in {folder}", "copy the one that `aioenv init` makes; adapt it"
+        f"there is no {' or '.join(manifest.dockerfiles)} in {folder}",
+        "copy the one that `aioenv init` makes; adapt it",
     )
 
 
@@ -104,7 +106,7 @@ def _readme(manifest: Manifest, folder: Path) -> str | tuple[str, str]:
         raise Fault(f"{path}: {error}", "mend its front matter") from error
     if card is None:
         raise Skipped(f"{path} has no front matter, from which the Hub takes a Space", _PUSH_ADDS)
-    port = manifest.fields.get("port") or _PORT
+    port = manifest.fields.get("port") or PORT
     for key, expected in (("sdk", "docker"), ("app_port", port)):
         if card.get(key, expected) != expected:
             raise Fault(

@@ -108,6 +108,17 @@ def test_card_is_completed() -> None:
     )
 
 
+@pytest.mark.parametrize("matter", ["{sdk: docker}", '{\n"title": "Mine",\ntags: [a]}'])
+def test_card_in_braces_is_completed(matter: str) -> None:
+    """Entries in braces are written on lines, as others come to them; a complete card stays."""
+    readme = f"---\n{matter}\n---\nText\n"
+    card, body, _ = complete(readme)
+    assert card.items() >= {"sdk": "docker", "app_port": 7000}.items()
+    assert "openenv" in card["tags"]  # type: ignore[operator]
+    assert (card["title"] == "Mine") == ("title" in matter)
+    assert body == "Text\n"
+
+
 def test_card_that_is_complete_stays() -> None:
     """A complete card is not touched, neither is its end of lines; completing twice is as once."""
     once, _ = complete_card("# Mine\n", name="my_env", port=7000, has_interface=True)

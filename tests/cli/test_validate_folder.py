@@ -131,6 +131,8 @@ def test_what_openenv_makes_passes(peer: Peer, capsys: Capture) -> None:
         ("worlds.py", "import openenv\napp = = 3\n", "app", "cannot be"),
         ("Dockerfile", None, "dockerfile", "there is no Dockerfile"),
         ("Dockerfile", "# nothing\n", "dockerfile", "builds on nothing"),
+        ("openenv.yaml", MANIFEST + "dockerfile: a/b\n", "dockerfile", "there is no a/b in"),
+        ("openenv.yaml", MANIFEST + "dockerfile: 3\n", "manifest", "dockerfile is 3"),
         ("README.md", README.replace("docker", "gradio"), "readme", 'says sdk: "gradio"'),
         ("README.md", README.replace("8000", "7860"), "readme", "says app_port: 7860"),
         ("README.md", README.replace("/web", "web"), "readme", 'says base_path: "web"'),
@@ -151,6 +153,29 @@ def test_each_gap_is_found(
     assert failed == [check], checks
     assert words in checks[check]["detail"] + (checks[check]["advice"] or ""), checks[check]
     assert checks[check]["advice"]
+
+
+def test_dockerfile_where_the_manifest_has_it(parrot: Path, capsys: Capture) -> None:
+    """The entry ``dockerfile`` is known, and says where to look, as for a build and a push."""
+    (parrot / "docker").mkdir()
+    (parrot / "Dockerfile").rename(parrot / "docker/Dockerfile")
+    (parrot / "openenv.yaml").write_text(
+        FILES["openenv.yaml"].replace(": Dockerfile", ": docker/Dockerfile")
+        + "dockerfile: docker/Dockerfile\n"
+    )
+    code, checks = judged(capsys, parrot)
+    assert (code, verdicts(checks)) == (0, {}), checks
+    assert checks["dockerfile"]["detail"] == "docker/Dockerfile is there"
+    assert checks["manifest"]["advice"] is None
+
+
+def test_dockerfile_that_cannot_be_read(parrot: Path, capsys: Capture) -> None:
+    """What the system does not let anybody read is a finding, and no end of the checking."""
+    (parrot / "Dockerfile").unlink()
+    (parrot / "Dockerfile").symlink_to("/proc/self/mem")
+    code, checks = judged(capsys, parrot)
+    assert (code, verdicts(checks)) == (1, {"dockerfile": "fail"}), checks
+    assert "Dockerfile cannot be read: Input/output error" in checks["dockerfile"]["detail"]
 
 
 @pytest.mark.parametrize(
