@@ -9,15 +9,11 @@ import click
 from aioenv import LaunchFailed
 from aioenv.cli.building import Build
 from aioenv.cli.errors import CommandFailed, debug_option
-from aioenv.cli.manifest import Manifest
+from aioenv.cli.manifest import DOCKERFILES, MANIFEST, Manifest
 from aioenv.cli.names import image_name
 from aioenv.cli.options import variables
 
 __all__ = ["build"]
-
-_BASE_IMAGE = "BASE_IMAGE"
-#: Where a Dockerfile is looked for; the second place is that of OpenEnv's own projects.
-_DOCKERFILES = ("Dockerfile", "server/Dockerfile")
 
 
 @click.command(
@@ -65,14 +61,16 @@ def build(
 
     FOLDER has its Dockerfile and openenv.yaml; by default it is the current one.
     """
-    dockerfile = _dockerfile(folder)
-    if base_image is not None:
-        _check_takes_base(folder / dockerfile)
-        build_args = {**build_args, _BASE_IMAGE: base_image}
+    places = DOCKERFILES
+    if tag is None or (folder / MANIFEST).is_file():
+        manifest = Manifest.of(folder, "name a folder that has one, or the image with --tag")
+        places = manifest.dockerfiles
+        tag = tag or f"{image_name(manifest.name)}:latest"
     plan = Build(
         folder=folder,
-        dockerfile=dockerfile,
-        tag=tag or _default_tag(folder),
+        dockerfile=_dockerfile(folder, places),
+        tag=tag,
+        base_image=base_image,
         args=build_args,
         network=network,
         uses_cache=not no_cache,
@@ -87,37 +85,11 @@ def build(
     click.echo(f"  docker run --rm -p 8000:8000 {quoted}        serves it on port 8000")
 
 
-def _default_tag(folder: Path) -> str:
-    manifest = Manifest.of(folder, "name a folder that has one, or the image with --tag")
-    return f"{image_name(manifest.name)}:latest"
-
-
-def _dockerfile(folder: Path) -> str:
-    for name in _DOCKERFILES:
+def _dockerfile(folder: Path, places: tuple[str, ...]) -> str:
+    for name in places:
         if (folder / name).is_file():
             return name
     raise CommandFailed(
-        f"there is no Dockerfile in {folder.resolve()}; name a folder that has one, or make one "
-        "with `aioenv init`"
-    )
-
-
-def _check_takes_base(dockerfile: Path) -> None:
-    """Refuse a base image that a Dockerfile would not build upon."""
-    from e2b_dockerfile_utils import DockerfileSyntaxError, parse_dockerfile_ast
-
-    try:
-        instructions = parse_dockerfile_ast(dockerfile.read_text("utf-8")).instructions
-    except (OSError, UnicodeDecodeError, DockerfileSyntaxError) as error:
-        raise CommandFailed(f"{dockerfile} cannot be read: {error}") from error
-    for instruction in instructions:
-        if instruction.name.upper() == "FROM":
-            break
-        names = (argument.partition("=")[0] for argument in instruction.args)
-        if instruction.name.upper() == "ARG" and _BASE_IMAGE in names:
-            return
-    raise click.BadParameter(
-        f"{dockerfile} takes no base image; begin it with ARG {_BASE_IMAGE}=…, then "
-        f"FROM ${{{_BASE_IMAGE}}}",
-        param_hint="'--base-image'",
+        f"there is no {' or '.join(places)} in {folder.resolve()}; name a folder that has one, or "
+        "make one with `aioenv init`"
     )

@@ -15,6 +15,7 @@ from attrs import Factory, define, frozen
 
 from aioenv import LaunchFailed
 from aioenv.cli.context import write_context
+from aioenv.cli.dockerfile import set_base_image
 from aioenv.cli.errors import CommandFailed
 from aioenv.client.engine import Engine, docker_errors
 
@@ -45,6 +46,7 @@ class Build:
         folder: the context.
         dockerfile: the path of the Dockerfile in it.
         tag: what the image is to be called.
+        base_image: what to build upon instead of the Dockerfile's own base, if anything.
         args: values for the Dockerfile's ``ARG``.
         network: the network of its ``RUN``, or ``None`` for Docker's default.
         uses_cache: whether steps may be taken from an earlier build.
@@ -54,6 +56,7 @@ class Build:
     dockerfile: str
     tag: str
     args: dict[str, str]
+    base_image: str | None = None
     network: str | None = None
     uses_cache: bool = True
 
@@ -63,17 +66,28 @@ class Build:
         Cancelling it stops the build; the steps that are done, Docker keeps for the next time.
 
         Raises:
-            CommandFailed: a step failed, with its last lines; or the context cannot be read.
+            CommandFailed: a step failed, with its last lines; or the context cannot be read, or
+                the Dockerfile has no base to replace.
             LaunchFailed: Docker cannot be reached, or refuses.
         """
         with tempfile.TemporaryFile() as context, _shown(self.tag) as show:
-            write_context(self.folder, self.dockerfile, context)
+            write_context(self.folder, self.dockerfile, context, self._changed())
             context.seek(0)
             async with Engine.joined() as engine:
                 with docker_errors(f"{self.tag} cannot be built"):
                     image_id = await self._follow(engine, context, _Log(show))
                     details = await engine.docker.images.inspect(image_id)
                 return Built(details["Id"], details["Size"])
+
+    def _changed(self) -> bytes | None:
+        """Return what the Dockerfile is to say instead, if anything."""
+        if self.base_image is None:
+            return None
+        path = self.folder / self.dockerfile
+        try:
+            return set_base_image(path.read_text("utf-8"), self.base_image).encode()
+        except (OSError, ValueError) as error:
+            raise CommandFailed(f"{path} cannot be read: {error}") from error
 
     async def _follow(self, engine: Engine, context: Any, log: "_Log") -> str:
         """Have it built, read the log to its end, and return the image's id."""
@@ -146,7 +160,10 @@ class _Log:
         told = "".join(f"\n  {line}" for line in lines)
         reason = message.strip()
         if "BuildKit" in message:
-            reason += "\nThis Dockerfile asks for BuildKit, which `docker build` has"
+            reason += (
+                "\nThis Dockerfile asks for BuildKit, which only Docker's own command has: build "
+                "with `docker build`, or build and push with `docker buildx build --push`"
+            )
         if not self._step:
             return f"{reason}{told}"
         return f"step {self._number} of {self._steps} failed: {self._step}{told}\n{reason}"

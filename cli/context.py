@@ -1,5 +1,6 @@
 """The context: what of a folder goes to Docker for a build, by the rules of its .dockerignore."""
 
+import io
 import os
 import stat
 import tarfile
@@ -19,7 +20,9 @@ IGNORE_FILE = ".dockerignore"
 _KINDS = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
 
 
-def write_context(folder: Path, dockerfile: str, file: BinaryIO) -> None:
+def write_context(
+    folder: Path, dockerfile: str, file: BinaryIO, changed: bytes | None = None
+) -> None:
     """Write the context to a file, as the tar archive that Docker takes.
 
     Args:
@@ -27,9 +30,11 @@ def write_context(folder: Path, dockerfile: str, file: BinaryIO) -> None:
         dockerfile: where the Dockerfile lies in it. It is sent in any case, and so is the
             .dockerignore, by which Docker keeps both out of the image where they are ignored.
         file: where to.
+        changed: what the Dockerfile says instead of what is written there, if anything.
 
     Raises:
-        CommandFailed: something cannot be read, or the .dockerignore does not make sense.
+        CommandFailed: something cannot be read, the disk is full, or the .dockerignore does not
+            make sense.
     """
     paths = dict.fromkeys(context_paths(folder))
     for name in (dockerfile, IGNORE_FILE):
@@ -37,8 +42,14 @@ def write_context(folder: Path, dockerfile: str, file: BinaryIO) -> None:
             paths[name] = None
     try:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            if changed is not None:
+                del paths[dockerfile]
+                entry = tarfile.TarInfo(dockerfile)
+                entry.size = len(changed)
+                archive.addfile(entry, io.BytesIO(changed))
             for name in paths:
                 archive.add(folder / name, name, recursive=False, filter=_owned_by_root)
+        file.flush()
     except OSError as error:
         raise _unreadable(error) from error
 
@@ -92,6 +103,8 @@ def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _unreadable(error: OSError) -> CommandFailed:
+    if error.filename is None:  # what is written has no name
+        return CommandFailed(f"the context of the build cannot be written: {error.strerror}")
     return CommandFailed(
         f"cannot read {error.filename}: {error.strerror}; if the image does not need it, add it to "
         f"{IGNORE_FILE}"

@@ -1,4 +1,4 @@
-"""The Dockerfile of a Space: what is changed in the author's for the Space, as text.
+"""The Dockerfile: what is changed in the author's for a build or a Space, as text.
 
 Only instructions are looked at: neither comments nor the lines that an instruction goes on in, nor
 here-documents. What is not changed stays as it was written.

@@ -23,7 +23,7 @@ def variables(context: click.Context, parameter: click.Parameter, value: Any) ->
     found = {}
     for text in value:
         name, equals, content = text.partition("=")
-        if not equals or not name:
+        if not equals or not name.strip():
             raise click.BadParameter("expected NAME=VALUE")
-        found[name] = content
+        found[name.strip()] = content
     return found

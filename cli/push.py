@@ -10,6 +10,7 @@ import click
 from attrs import frozen
 
 from aioenv.cli.errors import CommandFailed, Diagnosis, debug_option
+from aioenv.cli.options import variables
 from aioenv.cli.space import Space, prepare_space
 
 __all__ = ["push"]
@@ -34,18 +35,14 @@ class _Plan:
     delete: tuple[str, ...]
 
 
-def _pairs(context: click.Context, parameter: click.Parameter, value: Any) -> dict[str, str]:
-    """Read NAME=VALUE; a secret's value may come from the environment, and is never repeated."""
-    pairs = {}
-    for text in value:
-        name, equals, content = text.partition("=")
-        if not equals and parameter.name == "secrets" and name in os.environ:
-            name, equals, content = name, "=", os.environ[name]
-        if not equals or not name.strip():
-            other = ", or NAME of a variable that is set here" * (parameter.name == "secrets")
-            raise click.BadParameter(f"expected NAME=VALUE{other}")
-        pairs[name.strip()] = content
-    return pairs
+def _secrets(context: click.Context, parameter: click.Parameter, value: Any) -> dict[str, str]:
+    """Read NAME=VALUE, or NAME of a variable that is set here; what is wrong is not repeated."""
+    texts = [f"{text}={os.environ[text]}" if text in os.environ else text for text in value]
+    try:
+        return variables(context, parameter, texts)
+    except click.BadParameter as error:
+        message = f"{error.message}, or NAME of a variable that is set here"
+        raise click.BadParameter(message) from None
 
 
 @click.command(
@@ -102,7 +99,7 @@ Examples:
     "variables",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_pairs,
+    callback=variables,
     help="A public variable of the Space; outdoes the manifest's. May be repeated.",
 )
 @click.option(
@@ -110,7 +107,7 @@ Examples:
     "secrets",
     multiple=True,
     metavar="NAME[=VALUE]",
-    callback=_pairs,
+    callback=_secrets,
     help="A secret of the Space; never printed. May be repeated.",
 )
 @click.option(
@@ -158,11 +155,12 @@ def push(
         has_interface=registry is None if interface is None else interface,
         exclude=exclude,
     )
+    image = None if registry is None else _image(registry, space)
     _tell_left_out(space)
     if dry_run:
-        _tell_all(space, plan, registry)
-    elif registry is not None:
-        _push_image(space, registry)
+        _tell_all(space, plan, image)
+    elif image is not None:
+        _push_image(space, image)
     else:
         _push_space(space, plan, diagnosis)
 
@@ -232,6 +230,12 @@ def _repo_id(plan: _Plan, space: Space, you: Callable[[], str]) -> str:
     return f"{plan.namespace or you()}/{plan.repo_id or space.name}"
 
 
+def _image(registry: str, space: Space) -> str:
+    from aioenv.cli.registry import name_in
+
+    return name_in(registry, space.name)
+
+
 # Pushing
 
 
@@ -267,10 +271,9 @@ def _push_space(space: Space, plan: _Plan, diagnosis: Diagnosis) -> None:
     click.echo(pull_request if plan.create_pr else address)
 
 
-def _push_image(space: Space, registry: str) -> None:
-    from aioenv.cli.registry import image_name, push_image
+def _push_image(space: Space, image: str) -> None:
+    from aioenv.cli.registry import push_image
 
-    image = image_name(registry, space.name)
     if space.variables:
         _tell("the variables of the manifest belong to a Space; set them where the image is run")
     push_image(image, space.files, report=_tell)
@@ -291,20 +294,20 @@ def _tell_left_out(space: Space) -> None:
         _tell(f"left out: {', '.join(names)} ({why})")
 
 
-def _tell_all(space: Space, plan: _Plan, registry: str | None) -> None:
+def _tell_all(space: Space, plan: _Plan, image: str | None) -> None:
     """Print every file and change."""
     for name, content in sorted(space.files.items()):
         click.echo(f"{'changed ' if isinstance(content, bytes) else 'as it is'}  {name}")
     for change in space.changes:
         click.echo(f"change    {change}")
-    for name in {**space.variables, **plan.variables} if registry is None else ():
+    for name in {**space.variables, **plan.variables} if image is None else ():
         click.echo(f"variable  {name}")
     for name in plan.secrets:
         click.echo(f"secret    {name}")
     target = (
-        f"the image {registry}/{space.name}"
-        if registry is not None
-        else f"the Space {_repo_id(plan, space, lambda: _YOU)}"
+        f"the Space {_repo_id(plan, space, lambda: _YOU)}"
+        if image is None
+        else f"the image {image}:latest"
     )
     click.echo(f"{_amount(space)} would go to {target}; nothing was uploaded")
 

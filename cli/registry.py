@@ -1,38 +1,36 @@
 """The registry: an environment's image, built by Docker and pushed to where images are kept."""
 
 import asyncio
-import io
 import re
-import tarfile
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-from aiodocker import DockerError
+from typing import Any
 
 from aioenv import LaunchFailed
+from aioenv.cli.building import Build
 from aioenv.cli.errors import CommandFailed
+from aioenv.cli.names import image_name
 from aioenv.client.credentials import credentials_of
 from aioenv.client.engine import Engine, docker_errors
 
-__all__ = ["image_name", "push_image"]
+__all__ = ["name_in", "push_image"]
 
 _TAG = "latest"
-_IGNORE = ".dockerignore"
-# What Docker reads although a pattern may name it.
-_ALWAYS = ("Dockerfile", _IGNORE)
+_DONE = ("Pushed", "Layer already exists")
 
 
-def image_name(registry: str, name: str) -> str:
-    """Return the name of an environment's image in a registry.
+def name_in(registry: str, name: str) -> str:
+    """Return what the image of an environment is called in a registry.
 
     Raises:
         CommandFailed: Docker would not take it.
     """
     place = registry.removeprefix("https://").removeprefix("http://").strip("/")
-    image = f"{place}/{name.lower()}"
+    image = f"{place}/{image_name(name)}"
     if not re.fullmatch(r"[\w.-]+(?::\d+)?(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)+", image):
         raise CommandFailed(
             f"{image!r} cannot be the name of an image; --registry is a host and a path in small "
@@ -49,7 +47,7 @@ def push_image(
     Args:
         image: its name, with the registry's host.
         files: what it is built of, by path.
-        report: told of each stage, and of what the build prints.
+        report: told of each stage.
 
     Raises:
         CommandFailed: Docker cannot be reached, the build fails, or the registry refuses.
@@ -64,75 +62,59 @@ async def _push_image(
     image: str, files: Mapping[str, Path | bytes], report: Callable[[str], None]
 ) -> None:
     auth = await asyncio.to_thread(credentials_of, image)
+    with tempfile.TemporaryDirectory() as folder:
+        _lay_out(files, Path(folder))
+        report(f"building {image}:{_TAG}")
+        build = Build(folder=Path(folder), dockerfile="Dockerfile", tag=f"{image}:{_TAG}", args={})
+        await build.run()
+    report(f"pushing {image}:{_TAG}")
     async with Engine.joined() as engine:
-        with tempfile.TemporaryFile() as context:
-            _write_context(context, files)
-            report(f"building {image}:{_TAG}")
-            with docker_errors(f"{image} cannot be built"), _buildkit_explained():
-                async for told in engine.docker.images.build(
-                    fileobj=context, encoding="identity", tag=f"{image}:{_TAG}", stream=True
-                ):
-                    for line in str(told.get("stream", "")).splitlines():
-                        if line.strip():
-                            report(f"  {line.rstrip()}")
-        report(f"pushing {image}:{_TAG}")
-        pushed: set[Any] = set()
-        with docker_errors(f"{image} cannot be pushed; `docker login` is what gives the right to"):
+        refused = f"{image} cannot be pushed; `docker login` is what gives the right to"
+        with docker_errors(refused), _shown(image, report) as show:
             async for told in engine.docker.images.push(image, auth=auth, tag=_TAG, stream=True):
-                if told.get("status") in ("Pushed", "Layer already exists"):
-                    pushed.add(told.get("id"))
-        report(f"pushed {len(pushed)} layers")
+                show(told)
+
+
+def _lay_out(files: Mapping[str, Path | bytes], folder: Path) -> None:
+    """Write files to a folder."""
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                shutil.copy2(content, path)
+    except OSError as error:
+        raise CommandFailed(f"{name} cannot be copied for the build: {error.strerror}") from error
 
 
 @contextmanager
-def _buildkit_explained() -> Iterator[None]:
-    """Say what to do where a Dockerfile needs what only BuildKit builds."""
-    try:
-        yield
-    except DockerError as error:
-        if "BuildKit" not in str(error):
-            raise
-        raise CommandFailed(
-            "the Dockerfile needs BuildKit, which Docker offers to its own command only; build it "
-            "and push it with: docker buildx build --push"
-        ) from error
+def _shown(image: str, report: Callable[[str], None]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Tell of each layer that has arrived; on a terminal, show how much of all layers has."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+    with Progress(
+        TextColumn("pushing {task.description}", markup=False),
+        BarColumn(bar_width=12),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        task = progress.add_task(image, total=None)
+        layers: dict[str, tuple[int, int]] = {}
 
-def _write_context(context: IO[bytes], files: Mapping[str, Path | bytes]) -> None:
-    """Write a tar archive of what the build may see, and go back to its beginning."""
-    ignored = _ignored(files)
-    with tarfile.open(fileobj=context, mode="w") as archive:
-        for name, content in files.items():
-            if name not in _ALWAYS and ignored(name):
-                continue
-            if isinstance(content, bytes):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
-            else:
-                entry = archive.gettarinfo(content.resolve(), name)
-                # As Docker's own command writes them, so that its cache knows files again.
-                entry.uid = entry.gid = 0
-                entry.uname = entry.gname = ""
-                with content.open("rb") as file:
-                    archive.addfile(entry, file)
-    context.seek(0)
+        def show(told: dict[str, Any]) -> None:
+            layer, status = told.get("id", ""), told.get("status")
+            if status in _DONE:
+                report(f"  {layer}: {status}")
+            detail = told.get("progressDetail") or {}
+            if "current" in detail:
+                layers[layer] = (detail["current"], detail.get("total", detail["current"]))
+                done, total = map(sum, zip(*layers.values(), strict=True))
+                progress.update(task, completed=done, total=max(done, total))
 
-
-def _ignored(files: Mapping[str, Path | bytes]) -> Callable[[str], bool]:
-    """Return what tells whether ``.dockerignore`` keeps a file from the build.
-
-    Its patterns are those of ``.gitignore``, but each counts from the top, and a later one may
-    bring back what is below a folder that an earlier one has left out.
-    """
-    from pathspec import PathSpec
-
-    content = files.get(_IGNORE, b"")
-    text = (content if isinstance(content, bytes) else content.read_bytes()).decode()
-    lines = [line.strip() for line in text.splitlines()]
-    patterns = [
-        f"{'!' * line.startswith('!')}/{line.removeprefix('!').strip().lstrip('/')}"
-        for line in lines
-        if line and not line.startswith("#")
-    ]
-    return PathSpec.from_lines("gitwildmatch", patterns).match_file
+        yield show

@@ -10,6 +10,7 @@ import pytest
 
 from aioenv.cli import main
 from aioenv.cli.context import context_paths, write_context
+from aioenv.cli.errors import CommandFailed
 
 DOCKERFILE = "ARG OTHER=1\nARG BASE_IMAGE=scratch\nFROM ${BASE_IMAGE}\nCOPY . /\n"
 
@@ -25,7 +26,8 @@ def project(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("files", "arguments", "message"),
     [
-        ({"Dockerfile": None}, [], "there is no Dockerfile in "),
+        ({"Dockerfile": None}, [], "there is no Dockerfile or server/Dockerfile in "),
+        ({"openenv.yaml": "name: a\ndockerfile: b\n"}, [], "there is no b in "),
         ({"openenv.yaml": None}, [], "name a folder that has one, or the image with --tag"),
         ({"openenv.yaml": "app: a:b\n"}, [], "does not say what it is called; add: name: my_env"),
         ({"openenv.yaml": "name: 3\n"}, [], "does not say what it is called"),
@@ -33,6 +35,7 @@ def project(folder: Path) -> Path:
         ({".dockerignore": "!\n"}, [], ".dockerignore cannot be used: Invalid ignore pattern"),
         ({".dockerignore": b"\xff"}, [], ".dockerignore cannot be read: it is not UTF-8"),
         ({"Dockerfile": b"\xff"}, ["-b", "x"], "Dockerfile cannot be read: "),
+        ({"Dockerfile": "ARG BASE\n"}, ["-b", "x"], "the Dockerfile has no FROM"),
     ],
 )
 def test_what_cannot_be_built_is_one_clear_line(
@@ -55,19 +58,6 @@ def test_what_cannot_be_built_is_one_clear_line(
     assert err.startswith("Error: ")
     assert message in err
     assert len(err.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "dockerfile", ["FROM scratch\n", "FROM scratch AS x\nARG BASE_IMAGE=y\n", "ARG BASE_IMAGES\n"]
-)
-def test_base_image_that_would_not_be_used_is_refused(
-    project: Path, capsys: pytest.CaptureFixture[str], dockerfile: str
-) -> None:
-    """``--base-image`` for a Dockerfile that takes none says how to have it take one."""
-    (project / "Dockerfile").write_text(dockerfile)
-    assert main(["build", "--base-image", "python:3.12-slim"]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "'--base-image': Dockerfile takes no base image; begin it with ARG BASE_IMAGE" in line
 
 
 def test_without_docker_it_says_so(
@@ -140,6 +130,28 @@ def test_what_is_ignored_stays_here(context: Path) -> None:
     }
     (context / ".dockerignore").write_text("**\n!**/b.py\n")
     assert list(context_paths(context)) == ["keep/b.py"]
+
+
+def test_changed_dockerfile_is_sent_in_place_of_the_one_there(context: Path) -> None:
+    """What is changed for a build goes as the Dockerfile, and the one there stays as it is."""
+    archive = io.BytesIO()
+    write_context(context, "Dockerfile", archive, b"FROM other\n")
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        (entry,) = (entry for entry in tar if entry.name == "Dockerfile")
+        file = tar.extractfile(entry)
+        assert file is not None
+        assert file.read() == b"FROM other\n"
+    assert (context / "Dockerfile").read_text() == "Dockerfile"
+
+
+def test_full_disk_is_told(context: Path) -> None:
+    """Where there is no room for the context, that is told, and not that a file was at fault."""
+    with (
+        open("/dev/full", "wb", buffering=0) as full,  # noqa: PTH123
+        pytest.raises(CommandFailed, match="the context of the build cannot be written: No space"),
+    ):
+        write_context(context, "Dockerfile", full)
 
 
 def test_what_cannot_be_read_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

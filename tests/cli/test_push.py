@@ -368,6 +368,16 @@ def test_dry_run(hub: Hub, push: Push, environment_folder: Path) -> None:
     assert hub.requests == []
 
 
+def test_dry_run_of_an_image(push: Push) -> None:
+    """A dry run tells what the image would be called, and refuses what it cannot be."""
+    pushed = push("--dry-run", "--registry", "https://ghcr.io/my-org/")
+    assert pushed.code == 0, pushed.err
+    told = "would go to the image ghcr.io/my-org/my-env:latest; nothing was uploaded\n"
+    assert pushed.out.endswith(told)
+    line = refused(push, "--dry-run", "--registry", "ghcr.io/My-Org")
+    assert "'ghcr.io/My-Org/my-env' cannot be the name of an image" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -399,8 +409,9 @@ def test_contradictions(push: Push, arguments: list[str], message: str) -> None:
         ("Dockerfile", None, "there is no Dockerfile, and a Space is built from one"),
         ("README.md", "---\nsdk: gradio\n---\n", "change its front matter to: sdk: docker"),
         ("README.md", "---\n: [\n---\n", "the front matter of README.md cannot be read"),
+        ("README.md", "---\ndate: 2024-13-01\n---\n", "README.md cannot be read: month must be in"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_no_environment(
     push: Push, environment_folder: Path, name: str, text: str | None, message: str

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,7 @@ def _handler_of(registry: Registry) -> type[BaseHTTPRequestHandler]:
 
     class Handler(_Handler):
         kept = registry
+        uploads: dict[str, bytes] = {}
 
     return Handler
 
@@ -58,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     kept: Registry
-    uploads: dict[str, bytes] = {}
+    uploads: dict[str, bytes]  # that have begun, in one registry
 
     def log_message(self, *arguments: Any) -> None:
         """Say nothing."""
@@ -73,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             self._put(kind, name, last, body)
         elif self.command == "POST":  # an upload begins, at …/blobs/uploads/
-            self._answer(202, Location=f"{url.path}begun-{id(body)}")
+            self._answer(202, Location=f"{url.path}{uuid.uuid4().hex}")
         elif self.command == "PATCH":
             self.uploads[last] = self.uploads.get(last, b"") + body
             self._answer(202, Location=url.path, Range=f"0-{len(self.uploads[last]) - 1}")
