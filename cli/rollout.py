@@ -28,7 +28,6 @@ from aioenv.client import (
 from aioenv.client import rollout as play
 from aioenv.client.http import fetch
 from aioenv.service import event_loop_factory
-from echo_env.environment import EchoEnvironment
 
 __all__ = ["rollout"]
 
@@ -274,6 +273,9 @@ def _client(plan: _Plan) -> GenericEnvClient:
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="'--image'") from error
     if plan.url is None:
+        # Late, because whoever serves a folder means the `echo_env` there.
+        from echo_env.environment import EchoEnvironment
+
         return GenericEnvClient.from_environment(EchoEnvironment, **options)
     try:
         return GenericEnvClient(plan.url, **options)

@@ -85,7 +85,8 @@ def load_attribute(reference: str, folder: Path) -> Any:
         folder: where to look for the module first.
 
     Raises:
-        CommandFailed: the module is missing or cannot be imported, or has no such attribute.
+        CommandFailed: the module is missing, cannot be imported or is another one of that name, or
+            has no such attribute.
     """
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
@@ -106,7 +107,7 @@ def _import(module_name: str, folder: Path) -> Any:
     if place not in sys.path:
         sys.path.insert(0, place)
     try:
-        return importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise CommandFailed(
@@ -120,6 +121,19 @@ def _import(module_name: str, folder: Path) -> Any:
         raise CommandFailed(
             f"{module_name} cannot be imported: {words}{_place_of(error)}"
         ) from error
+    _check_origin(module_name.partition(".")[0], folder)
+    return module
+
+
+def _check_origin(name: str, folder: Path) -> None:
+    """Refuse a module from elsewhere where the folder holds one of its name."""
+    own = next(filter(Path.is_file, (folder / name / "__init__.py", folder / f"{name}.py")), None)
+    origin = getattr(sys.modules[name], "__file__", None)
+    if own is not None and (origin is None or not own.samefile(origin)):
+        raise CommandFailed(
+            f"{name} is not {own}, but {origin or 'a part of Python'}, which is imported already "
+            "or comes first on Python's path; give yours another name"
+        )
 
 
 def _place_of(error: Exception) -> str:

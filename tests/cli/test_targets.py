@@ -1,5 +1,7 @@
 """Targets: each form that `serve` and `--policy` take, and each way it can be wrong."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,27 @@ def test_folder_with_a_manifest(folder: Path, tmp_path_factory: pytest.TempPathF
     assert target.port == 8123
     (folder / "openenv.yaml").write_text("app: worlds:app\n")
     assert load_application(".").port is None
+
+
+def test_another_module_of_that_name_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is served is the folder's own, and never what has been imported under its name."""
+    (folder / "click.py").write_text((folder / "worlds.py").read_text())
+    (folder / "openenv.yaml").write_text("name: x\napp: click:app\n")
+    assert main(["serve"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Error: click is not click.py, but /")
+    assert err.endswith("comes first on Python's path; give yours another name\n")
+
+
+def test_folder_may_have_an_echo_env_of_its_own(
+    folder: Path, finish: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    """The command line itself has not imported the one that is installed with it."""
+    (folder / "worlds.py").rename(folder / "echo_env.py")
+    (folder / "openenv.yaml").write_text("spec_version: 1\nname: x\napp: echo_env:nope\n")
+    assert finish("serve").stderr == "Error: echo_env has no 'nope'\n"
 
 
 def test_our_own_manifest_serves_echo() -> None:
@@ -79,6 +102,7 @@ def test_wrong_target_is_one_clear_line(
         ("- 1\n", "holds no entries"),
         ("app: 3\n", "does not name its application"),
         ("app: [\n", "openenv.yaml cannot be read: while parsing"),
+        ("app: a:b\nversion: 2024-13-01\n", "openenv.yaml cannot be read: month must be in 1..12"),
         ("app: worlds:app\nport: high\n", "names the port 'high', which is no number up to 65535"),
         ("app: worlds:app\nport: 70000\n", "names the port 70000"),
         ("app: worlds\n", "'worlds' is not module:attribute"),
