@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 from aiohttp import WSMsgType
@@ -143,7 +143,7 @@ class Probe:
         except TimeoutError as error:
             raise Fault(f"no handshake of a WebSocket within {self.timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionFailed(url, str(error) or type(error).__name__) from error
+            self._raise_broken(error, url, "the handshake of a WebSocket at /ws")
         try:
             yield Talk(socket, self.timeout_s)
         finally:
@@ -176,9 +176,7 @@ class Probe:
         except ConnectionFailed:
             raise
         except (aiohttp.ClientError, OSError) as error:
-            if not self._is_heard or isinstance(error, aiohttp.ClientConnectorError):
-                raise ConnectionFailed(self.url, str(error) or type(error).__name__) from error
-            raise Fault(f"{door} broke off: {shown(str(error) or type(error).__name__)}") from error
+            self._raise_broken(error, self.url, door)
 
     async def _wait_until_free(self, deadline: float) -> None:
         if asyncio.get_running_loop().time() >= deadline:
@@ -187,6 +185,13 @@ class Probe:
                 "try again when one is free, or wait longer with --capacity-timeout-s",
             )
         await asyncio.sleep(_RETRY_S)
+
+    def _raise_broken(self, error: Exception, url: str, what: str) -> NoReturn:
+        """Tell a service that breaks off from one that is not there."""
+        words = str(error) or type(error).__name__
+        if not self._is_heard or isinstance(error, aiohttp.ClientConnectorError):
+            raise ConnectionFailed(url, words) from error
+        raise Fault(f"{what} broke off: {shown(words)}") from error
 
     def _check_access(self, url: str, status: int) -> None:
         if status in (401, 403):

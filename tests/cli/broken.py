@@ -173,6 +173,10 @@ class BrokenService:
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
+        if self._fault == "/ws breaks off":
+            assert request.transport is not None
+            request.transport.abort()
+            return socket
         await socket.prepare(request)
         if self._sessions >= self._limit:
             await socket.send_json(self._full())

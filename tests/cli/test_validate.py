@@ -153,6 +153,7 @@ FAULTS = {
     "/step answers an observation alone": ("http-step", "has no observation"),
     "a bad body is an error of the server": ("http-errors", "answered with 500, not 422"),
     "/ws is missing": ("replies", "/ws was refused with 404"),
+    "/ws breaks off": ("replies", "the handshake of a WebSocket at /ws broke off: "),
     "it greets": ("replies", 'no state or error, but {"type": "hello"'),
     "it tells how it goes": ("replies", '{"type": "progress"'),
     "it says farewell": ("replies", 'nobody asked for: {"type": "bye"'),
@@ -212,11 +213,11 @@ def test_silent_service_is_given_up(capsys: Capture) -> None:
     census = Census()
     world = populate(census, PlainWorld)
     with serving(world, Word, Heard, Tally, max_concurrent_envs=4, step_timeout_s=60) as url:
-        options = ("--action", '{"text": "hang"}', "--message-timeout-s", "1.5")
+        options = ("--action", '{"text": "hang"}', "--message-timeout-s", "3")
         code, checks = judged(capsys, url, *options)
         census.open_gate()
     assert code == 1
-    assert "did not come within 1.5 s" in checks["replies"]["detail"]
+    assert "did not come within 3 s" in checks["replies"]["detail"]
 
 
 # Who is not there, and what is not meant
