@@ -11,6 +11,7 @@ import attrs
 
 from aioenv.converter import make_reader, make_writer
 from aioenv.errors import EnvironmentFailed, InvalidRequest, ProtocolViolation
+from aioenv.faults import make_fault
 from aioenv.flat import (
     make_result_reader,
     make_result_writer,
@@ -225,12 +226,7 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         rest = dict(data)
         metadata = rest.pop("metadata")
         if metadata.__class__ is not dict:
-            fault = {
-                "type": "dict_type",
-                "loc": ["metadata"],
-                "msg": "expected an object",
-                "input": metadata,
-            }
+            fault = make_fault("dict_type", ["metadata"], "expected an object", metadata)
             summary = f"this is not a valid {self.action.__name__}"
             raise InvalidRequest(summary, errors=[fault])
         return rest

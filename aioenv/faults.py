@@ -1,10 +1,12 @@
 """The faults of a value that a model does not take: what is wrong, and where.
 
 The wire tells each as ``type``, ``loc``, ``msg`` and ``input``, which are pydantic's words, because
-OpenEnv's clients know those.
+OpenEnv's clients know those. What is told has a bound, whatever was sent: a refusal that outgrew
+the request could be more than its sender takes, and end the session.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -22,7 +24,9 @@ __all__ = [
     "at_field",
     "collect_faults",
     "instantiate",
+    "make_fault",
     "read_items",
+    "some_faults",
     "type_name",
     "wrong_type",
 ]
@@ -38,6 +42,10 @@ _NAMES: dict[Any, str] = {
 }
 
 
+_MOST_FAULTS = 50
+_MOST_CHARACTERS = 2000  # of a fault's input, its message, or one step of its path
+
+
 class Refused(ValueError):
     """A value that a field does not take.
 
@@ -50,6 +58,25 @@ class Refused(ValueError):
         super().__init__(message)
         self.kind = kind
         self.value = value
+
+
+def make_fault(kind: str, path: Iterable[Any], message: str, value: Any) -> dict[str, Any]:
+    """Return a fault in the wire's terms; an input that is long is told as ``None``."""
+    return {
+        "type": kind,
+        "loc": [_shortened(step) if isinstance(step, str) else step for step in path],
+        "msg": _shortened(message),
+        "input": None if _is_long(value) else value,
+    }
+
+
+def some_faults(faults: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first faults, and where there are very many a last one that says so."""
+    every = iter(faults)
+    told = list(islice(every, _MOST_FAULTS))
+    if next(every, None) is not None:
+        told.append(make_fault("too_many_faults", [], "there are more faults than these", None))
+    return told
 
 
 def wrong_type(expected: Any, value: Any) -> Refused:
@@ -130,7 +157,7 @@ def collect_faults(error: BaseException, value: Any) -> list[dict[str, Any]]:
     Raises:
         RecursionError: that is what went wrong, or the tree itself is too deep.
     """
-    return list(_walk(error, [], value))
+    return some_faults(_walk(error, [], value))
 
 
 def _walk(error: BaseException, path: list[Any], value: Any) -> Iterator[dict[str, Any]]:
@@ -145,11 +172,11 @@ def _walk(error: BaseException, path: list[Any], value: Any) -> Iterator[dict[st
                 yield from _walk(part, [*path, step], _at(value, step))
     elif isinstance(error, ForbiddenExtraKeysError):
         for name in sorted(error.extra_fields, key=str):
-            yield _entry("extra_forbidden", [*path, name], "this field is unknown", value[name])
+            yield make_fault("extra_forbidden", [*path, name], "this field is unknown", value[name])
     elif isinstance(error, Refused):
-        yield _entry(error.kind, path, str(error), error.value)
+        yield make_fault(error.kind, path, str(error), error.value)
     else:
-        yield _entry("value_error", path, _words(error), value)
+        yield make_fault("value_error", path, _words(error), value)
 
 
 def _step_of(error: BaseException) -> Any:
@@ -177,5 +204,18 @@ def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _entry(kind: str, path: list[Any], message: str, value: Any) -> dict[str, Any]:
-    return {"type": kind, "loc": path, "msg": message, "input": value}
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+
+
+def _is_long(value: Any) -> bool:
+    """Whether a JSON value is long to quote; looks at no more of it than that takes."""
+    room, parts = _MOST_CHARACTERS, [value]
+    while parts and room >= 0:
+        part = parts.pop()
+        room -= len(part) if isinstance(part, str | list | dict) else 1
+        if room >= 0 and isinstance(part, list | dict):
+            parts.extend(part)
+            if isinstance(part, dict):
+                parts.extend(part.values())
+    return room < 0

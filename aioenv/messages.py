@@ -18,6 +18,7 @@ from aioenv.errors import (
     ProtocolViolation,
     SessionLost,
 )
+from aioenv.faults import make_fault, some_faults
 from aioenv.jsontext import dumps, loads
 
 __all__ = [
@@ -103,9 +104,10 @@ def read_request(frame: bytes | str) -> tuple[str, dict[str, Any]]:
     except ValueError as error:
         raise InvalidRequest(f"Invalid JSON: {error}", code="INVALID_JSON") from None
     if message.__class__ is not dict:
+        text = f"expected an object, got {_kind(message)}"
         raise InvalidRequest(
             f"a message is a JSON object with a type, not {_kind(message)}",
-            errors=[_fault("dict_type", [], f"expected an object, got {_kind(message)}", message)],
+            errors=[make_fault("dict_type", [], text, message)],
         )
     kind = message.get("type")
     if kind == "step" and len(message) == 2:
@@ -125,16 +127,16 @@ def _read_seldom(kind: Any, message: dict[str, Any]) -> tuple[str, dict[str, Any
         )
     takes_data = kind in ("reset", "step", "mcp")
     allowed = {"type", "data"} if takes_data else {"type"}
-    errors = [
-        _fault("extra_forbidden", [name], "this key is unknown", message[name])
+    errors = some_faults(
+        make_fault("extra_forbidden", [name], "this key is unknown", message[name])
         for name in sorted(message.keys() - allowed)
-    ]
+    )
     data = message.get("data", {})
     if kind in ("step", "mcp") and "data" not in message:
-        errors.append(_fault("missing", ["data"], "this key is required", message))
+        errors.append(make_fault("missing", ["data"], "this key is required", message))
     elif takes_data and data.__class__ is not dict:
         text = f"expected an object, got {_kind(data)}"
-        errors.append(_fault("dict_type", ["data"], text, data))
+        errors.append(make_fault("dict_type", ["data"], text, data))
     if errors:
         raise InvalidRequest(f"this is not a valid {kind} message", errors=errors)
     return kind, data
@@ -197,10 +199,6 @@ def _read_error(data: dict[str, Any]) -> ErrorReply:
         else (),
         details=details,
     )
-
-
-def _fault(kind: str, path: list[Any], message: str, value: Any) -> dict[str, Any]:
-    return {"type": kind, "loc": path, "msg": message, "input": value}
 
 
 def _kind(value: Any) -> str:

@@ -25,6 +25,7 @@ from aioenv import (
     dumps,
     loads,
 )
+from aioenv.faults import make_fault
 from aioenv.messages import error_reply
 from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.presence import while_connected
@@ -318,12 +319,8 @@ def read_wait(request: web.Request) -> float:
     except ValueError:
         wait_s = math.nan
     if not 0 <= wait_s < math.inf:
-        fault = {
-            "type": "float_parsing",
-            "loc": ["wait_s"],
-            "msg": "expected a number of seconds, 0 or more",
-            "input": text,
-        }
+        words = "expected a number of seconds, 0 or more"
+        fault = make_fault("float_parsing", ["wait_s"], words, text)
         raise BadQuery("wait_s does not fit", errors=[fault])
     return wait_s
 
@@ -337,27 +334,24 @@ def _parse_object(text: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidRequest(f"Invalid JSON: {error}", code="INVALID_JSON") from None
     if not isinstance(body, dict):
-        fault = {"type": "dict_type", "loc": [], "msg": "expected an object", "input": body}
+        fault = make_fault("dict_type", [], "expected an object", body)
         raise InvalidRequest("the body is not an object", errors=[fault])
     return body
 
 
 def _check_step(body: dict[str, Any]) -> None:
-    errors = []
+    faults = []
+    action, timeout_s = body.get("action"), body.get("timeout_s")
     if "action" not in body:
-        errors.append({"type": "missing", "loc": ["action"], "msg": "this field is required"})
-    elif not isinstance(body["action"], dict):
-        errors.append({"type": "dict_type", "loc": ["action"], "msg": "expected an object"})
-    timeout_s = body.get("timeout_s")
+        faults.append(make_fault("missing", ["action"], "this field is required", None))
+    elif not isinstance(action, dict):
+        faults.append(make_fault("dict_type", ["action"], "expected an object", action))
     is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
     if timeout_s is not None and not (is_number and 0 < timeout_s < math.inf):
         text = "expected a number of seconds, more than 0"
-        errors.append({"type": "float_type", "loc": ["timeout_s"], "msg": text})
-    if errors:
-        raise InvalidRequest(
-            "this is not a valid step",
-            errors=[{**error, "input": body.get(error["loc"][0])} for error in errors],
-        )
+        faults.append(make_fault("float_type", ["timeout_s"], text, timeout_s))
+    if faults:
+        raise InvalidRequest("this is not a valid step", errors=faults)
 
 
 def _make_metrics(service: Service) -> Any:

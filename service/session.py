@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from aioenv import AioEnvError, Contract, EnvironmentFailed, InvalidRequest, Observation, State
+from aioenv.faults import make_fault
 from aioenv.service.calls import FAILURES, Caller, in_words, is_async
 from aioenv.service.counts import Counts, Histogram
 from aioenv.service.eager import Suspended, finish, finished, start
@@ -302,7 +303,7 @@ def _names_taken(reset: Callable[..., Any]) -> frozenset[str] | None:
 
 def _check_reset(data: dict[str, Any]) -> None:
     errors = [
-        {"type": f"{kind}_type", "loc": [name], "msg": f"expected {kind}", "input": data[name]}
+        make_fault(f"{kind}_type", [name], f"expected {kind}", data[name])
         for name, cls, kind in (("seed", int, "int"), ("episode_id", str, "string"))
         if data.get(name) is not None and data[name].__class__ is not cls
     ]

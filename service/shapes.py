@@ -155,7 +155,7 @@ SCHEMAS: Mapping[str, Schema] = {
                             "description": "Where it is: the path, from body or query on",
                         },
                         "msg": {**_TEXT, "description": "What is wrong"},
-                        "input": {"description": "What was there"},
+                        "input": {"description": "What was there; null where it is long"},
                     },
                     [],
                 ),

@@ -140,3 +140,51 @@ def test_nesting_too_deep_is_refused(innermost: dict[str, Any]) -> None:
     for _ in range(5000):
         value = {"name": "a", "following": value}
     assert faults_of(Node, value) == [([], "value_error", "it is nested too deeply")]
+
+
+# What is told has a bound
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 2001, ["x"] * 2000, {"x": "y" * 2000}, [["x" * 100] for _ in range(20)]],
+    ids=["text", "array", "object", "nested"],
+)
+def test_a_long_input_is_left_out(value: Any) -> None:
+    """A fault tells what is wrong with a long value, and where, without the value."""
+    with pytest.raises(InvalidRequest) as caught:
+        make_reader(Card)({"rank": value})
+    name = {str: "string", list: "list", dict: "dict"}[type(value)]
+    message = f"expected int, got {name}"
+    assert caught.value.errors == [
+        {"type": "int_type", "loc": ["rank"], "msg": message, "input": None}
+    ]
+
+
+@pytest.mark.parametrize("value", ["x" * 2000, ["x"] * 999, {"x": ["y" * 1900]}, None, False])
+def test_an_input_of_ordinary_size_is_told(value: Any) -> None:
+    """A fault tells the value itself."""
+    with pytest.raises(InvalidRequest) as caught:
+        make_reader(Card)({"rank": value})
+    assert [fault["input"] for fault in caught.value.errors] == [value]
+
+
+def test_names_and_words_are_cut() -> None:
+    """A long name in the path and a message that quotes a long value are told in part."""
+    long, words = "b" * 5000, "'x' must match regex 'a' ('"
+    fitting = model(str, validator=validators.matches_re("a"))
+    assert faults_of(fitting, {"x": long, long: 1}) == [
+        (["b" * 2000 + "…"], "extra_forbidden", "this field is unknown")
+    ]
+    assert faults_of(fitting, {"x": long}) == [
+        (["x"], "value_error", words + "b" * (2000 - len(words)) + "…")
+    ]
+
+
+def test_of_very_many_faults_the_first_are_told() -> None:
+    """A value that is wrong all over is refused in few words; the last fault says that it was."""
+    for count in (50, 51, 10_000):
+        found = faults_of(model(list[int]), {"x": ["1"] * count})
+        assert found[:50] == [(["x", n], "int_type", "expected int, got string") for n in range(50)]
+        more = [([], "too_many_faults", "there are more faults than these")]
+        assert found[50:] == (more if count > 50 else [])

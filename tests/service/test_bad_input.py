@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType
 from attrs import define
@@ -310,6 +311,42 @@ async def test_a_message_over_the_limit_in_mid_step_cancels_it(
     assert census.cancelled == 1
 
 
+LONG = "x" * 100_000
+MANY = {f"name{number}": 0 for number in range(10_000)}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "step", "data": {"texd": LONG}},
+        {"type": "step", "data": {"text": [LONG]}},
+        {"type": "step", "data": {"text": "x", LONG: 1}},
+        {"type": "step", "data": MANY},
+        {"type": "step", "data": LONG},
+        {"type": "reset", "data": {"seed": LONG}},
+        {"type": "state", **MANY},
+        {"type": LONG},
+        [LONG],
+    ],
+    ids=lambda message: str(message)[:40],
+)
+async def test_the_refusal_of_a_long_message_is_short(talk: Talk, message: Any) -> None:
+    """It says what is wrong and quotes no more than a part, so that any client can take it."""
+    assert 50 < len(json.dumps(await talk.refused(message))) < 10_000
+    await talk.echoes()
+
+
+@pytest.mark.parametrize("body", [{"action": {"texd": LONG}}, {"action": LONG}, [LONG]])
+async def test_the_refusal_of_a_long_body_is_short(
+    serve: Serve, http: aiohttp.ClientSession, census: Census, body: Any
+) -> None:
+    """Over plain HTTP the same."""
+    served = await serve(populate(census, AsyncWorld))
+    async with http.post(f"{served.url}/step", json=body) as response:
+        assert response.status == 422
+        assert 50 < len(await response.read()) < 10_000
+
+
 async def test_a_reply_has_no_limit_but_the_client_s(talk: Talk) -> None:
     """The default limit of 100 MiB lets a large observation through."""
     reply = await talk.say("return a lot")
@@ -391,8 +428,9 @@ async def test_a_field_of_the_wrong_class_is_the_environment_s_failure(
             return Outer(wrong, action.text)
 
     talk = await connect(await serve(populate(census, Careless), observation=Outer))
-    reply = await talk.say("wrong")
-    assert reply["type"] == "error" or reply["data"]["observation"]["inner"] is None, reply
+    error = await talk.refused({"type": "step", "data": {"text": "wrong"}})
+    assert error["code"] == "EXECUTION_ERROR"
+    assert error["message"].startswith("its observation cannot be written: ")
     await talk.echoes()
 
 
