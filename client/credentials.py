@@ -2,10 +2,10 @@
 
 import json
 import logging
-import os
 import subprocess
-from pathlib import Path
 from typing import Any
+
+from aioenv.client.docker_config import docker_config
 
 __all__ = ["credentials_of", "registry_of"]
 
@@ -35,29 +35,21 @@ def credentials_of(image: str) -> dict[str, str] | None:
     keys = [registry, f"https://{registry}"]
     if registry in ("docker.io", "index.docker.io"):
         keys.append(_DOCKER_HUB)
-    config = _config()
+    config = docker_config()
+    accounts, helpers = (_section(config, name) for name in ("auths", "credHelpers"))
     for key in keys:
-        account = config["auths"].get(key)
+        account = accounts.get(key)
         if isinstance(account, dict) and account.get("auth"):
             return {"auth": str(account["auth"])}
-        helper = config["credHelpers"].get(key) or config.get("credsStore")
+        helper = helpers.get(key) or config.get("credsStore")
         if isinstance(helper, str) and (kept := _kept(helper, key)) is not None:
             return kept
     return None
 
 
-def _config() -> dict[str, Any]:
-    """Return Docker's configuration; empty where there is none that can be read."""
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        config = None
-    config = config if isinstance(config, dict) else {}
-    for name in ("auths", "credHelpers"):
-        if not isinstance(config.get(name), dict):
-            config[name] = {}
-    return config
+def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _kept(helper: str, registry: str) -> dict[str, str] | None:

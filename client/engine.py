@@ -1,7 +1,6 @@
 """The engine: one aiodocker session for each event loop, shared by all that it starts there."""
 
 import asyncio
-import os
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,20 +10,29 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from aioenv import LaunchFailed
+from aioenv.client.contexts import find_daemon
 from aioenv.client.transport import see_through
 
 if TYPE_CHECKING:
     import aiodocker
 
-__all__ = ["PARALLEL_STARTS", "Engine", "docker_errors", "remove_container", "wait_removed"]
+__all__ = [
+    "ANSWER_S",
+    "PARALLEL_STARTS",
+    "Engine",
+    "docker_errors",
+    "open_docker",
+    "remove_container",
+    "wait_removed",
+]
 
 #: Most containers that one event loop has starting at a time; the next begins when one is ready.
 PARALLEL_STARTS = 8
 
-# How long the daemon may take to be reached, and to answer what does not take its time (as pulling,
-# stopping and waiting do), in seconds.
+# How long the daemon may take to be reached, in seconds.
 _CONNECT_S = 10.0
-_ANSWER_S = 60.0
+#: How long it may take to answer what does not take its time (as pulling, stopping and waiting do).
+ANSWER_S = 60.0
 
 _engines: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engine]" = (
     weakref.WeakKeyDictionary()
@@ -42,17 +50,7 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        # Late, because a client that launches nothing need not carry it.
-        import aiodocker
-
-        # DOCKER_HOST outdoes a context, as it does for the `docker` command; aiodocker lets the
-        # context win, and takes an empty variable for an address.
-        url = os.environ.get("DOCKER_HOST") or None
-        timeout = aiohttp.ClientTimeout(total=_ANSWER_S, connect=_CONNECT_S)
-        try:
-            self.docker = aiodocker.Docker(url, timeout=timeout)
-        except AssertionError as error:  # aiodocker's way to say that it found no socket
-            raise LaunchFailed(_unreachable("no socket of it is where they are")) from error
+        self.docker = open_docker()
         # Each container holds two connections as long as it runs, and aiohttp would allow for 100
         # in all: whoever comes then would wait for ever.
         self.docker.connector._limit = 0
@@ -75,8 +73,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         engine = _engines.get(loop)
         if engine is None:
-            with docker_errors("Docker cannot be used"):
-                engine = _engines[loop] = cls()
+            engine = _engines[loop] = cls()
         engine._users += 1
         try:
             yield engine
@@ -100,6 +97,23 @@ class Engine:
         return parts.hostname if parts.scheme in ("tcp", "http", "https", "ssh") else None
 
 
+def open_docker() -> "aiodocker.Docker":
+    """Open a session with the daemon.
+
+    Raises:
+        LaunchFailed: nobody says where one is.
+    """
+    # Late, because a client that launches nothing need not carry it.
+    import aiodocker
+
+    with docker_errors("Docker cannot be used"):
+        address, security = find_daemon()
+        if address is None:
+            raise LaunchFailed(_unreachable("no socket of it is where they are"))
+        timeout = aiohttp.ClientTimeout(total=ANSWER_S, connect=_CONNECT_S)
+        return aiodocker.Docker(address, timeout=timeout, ssl_context=security)
+
+
 @contextmanager
 def docker_errors(doing: str, container_id: str | None = None) -> Iterator[None]:
     """Raise what Docker and the way there raise as `LaunchFailed`, with what to do about it."""
@@ -112,17 +126,20 @@ def docker_errors(doing: str, container_id: str | None = None) -> Iterator[None]
         reason = _unreachable(error.message) if error.status == 900 else f"{doing}: {words}"
         raise LaunchFailed(reason, container_id=container_id) from error
     except TimeoutError as error:
-        reason = _unreachable(f"no answer came within {_ANSWER_S:g} s")
+        reason = _unreachable(f"no answer came within {ANSWER_S:g} s")
         raise LaunchFailed(reason, container_id=container_id) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        reason = f"{doing}: {error or type(error).__name__}"
+        reason = f"{doing}: {str(error) or type(error).__name__}"
         raise LaunchFailed(reason, container_id=container_id) from error
 
 
-async def remove_container(docker: "aiodocker.Docker", name: str) -> None:
+async def remove_container(docker: "aiodocker.Docker", name: str) -> bool:
     """Kill and remove a container, whatever state it is in, and wait until it is gone.
 
     Safe to call twice, and where there is none.
+
+    Returns:
+        Whether there was one.
 
     Raises:
         aiodocker.DockerError: the daemon cannot be reached, or does not do it.
@@ -135,8 +152,11 @@ async def remove_container(docker: "aiodocker.Docker", name: str) -> None:
     except aiodocker.DockerError as error:
         if error.status == 409:  # it is being removed already
             await wait_removed(docker, name)
-        elif error.status != 404:
+        elif error.status == 404:
+            return False
+        else:
             raise
+    return True
 
 
 async def wait_removed(docker: "aiodocker.Docker", name: str) -> int | None:

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 
 from aioenv import LaunchFailed
 from aioenv.client.credentials import credentials_of, registry_of
-from aioenv.client.engine import Engine, docker_errors
+from aioenv.client.engine import Engine, docker_errors, open_docker
+from aioenv.client.transport import see_through
 
 __all__ = ["PullPolicy", "ensure_image", "space_image"]
 
@@ -48,7 +49,7 @@ async def ensure_image(engine: Engine, image: str, policy: PullPolicy) -> None:
         raise LaunchFailed(f"there is no image {image!r} here, and pull='never'; {_remedy(image)}")
     async with engine.pulling:
         if policy == "always" or not await _is_here(engine, image):
-            await _pull(engine, image)
+            await _pull(image)
 
 
 async def _is_here(engine: Engine, image: str) -> bool:
@@ -64,12 +65,14 @@ async def _is_here(engine: Engine, image: str) -> bool:
     return True
 
 
-async def _pull(engine: Engine, image: str) -> None:
+async def _pull(image: str) -> None:
     log.info("pulling the image %s", image)
     auth = await asyncio.to_thread(credentials_of, image)
+    # Docker pulls on until the connection ends, which aiodocker would keep: hence one of its own.
+    docker = open_docker()
     try:
         with docker_errors(f"there is no image {image!r} here, and it cannot be pulled"):
-            reports: AsyncIterator[dict[str, Any]] = engine.docker.images.pull(
+            reports: AsyncIterator[dict[str, Any]] = docker.images.pull(
                 image, auth=auth, stream=True
             )
             with _shown(image) as shown:
@@ -79,6 +82,8 @@ async def _pull(engine: Engine, image: str) -> None:
         if getattr(failure.__cause__, "status", None) == 900:
             raise
         raise LaunchFailed(f"{failure.reason}; {_remedy(image)}") from failure.__cause__
+    finally:
+        await see_through(docker.close())
 
 
 def _remedy(image: str) -> str:

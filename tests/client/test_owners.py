@@ -40,7 +40,7 @@ def test_a_successor_under_the_same_number() -> None:
 
 
 def test_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A process that ``/proc`` hides, as it can those of other users, is not gone before it ends."""
+    """A process that ``/proc`` hides, as it can other users', is not gone before it ends."""
     for shown in ("sys", "self"):
         (tmp_path / shown).symlink_to(Path("/proc", shown))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:

@@ -4,6 +4,8 @@ A pytest plug-in, for whichever tests launch.
 """
 
 import asyncio
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +20,15 @@ from tests.conftest import DEADLINE_S
 from tests.docker.images import docker
 from tests.peer.process import LineProcess
 
-__all__ = ["SHORT_IDLE_S", "Launch", "Script", "facts_of", "owned_by", "wait_none_of"]
+__all__ = [
+    "SHORT_IDLE_S",
+    "Launch",
+    "Script",
+    "facts_of",
+    "make_context",
+    "owned_by",
+    "wait_none_of",
+]
 
 # Short to wait for, and long enough for a client to connect after the container is healthy.
 SHORT_IDLE_S = 3.0
@@ -88,6 +98,15 @@ def owned_by(pid: int, *filters: str) -> list[str]:
     label = f"label=aioenv.owner.pid={pid}"
     more = [word for text in filters for word in ("--filter", text)]
     return docker("ps", "--all", "--quiet", "--no-trunc", "--filter", label, *more).split()
+
+
+def make_context(folder: Path, url: str, name: str = "far") -> str:
+    """Have a context in a folder of Docker's configuration, as ``docker context create`` does."""
+    context = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest()
+    context.mkdir(parents=True)
+    facts = {"Name": name, "Endpoints": {"docker": {"Host": url}}}
+    (context / "meta.json").write_text(json.dumps(facts), "utf-8")
+    return name
 
 
 async def facts_of(env: EchoEnv) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A registry with one small image, as far as pulling goes (the OCI distribution specification)."""
 
 import asyncio
-import contextlib
 import gzip
 import hashlib
 import io
@@ -26,14 +25,15 @@ class Registry:
     """Serves an image, and lets a test hold it back.
 
     Attributes:
-        may_send: lets the layer be sent.
+        may_send: lets all of the layer be sent.
         asked: set once a layer was asked for.
+        left: set once Docker was gone before it had all of it.
         questions: how often it was asked which image the tag names: once for each pull.
         login: the header ``Authorization`` that is asked for, if any.
     """
 
     def __init__(self, content: bytes, login: str | None = None) -> None:
-        self.may_send, self.asked = asyncio.Event(), asyncio.Event()
+        self.may_send, self.asked, self.left = (asyncio.Event() for _ in range(3))
         self.may_send.set()
         self.questions = 0
         self.login = login
@@ -84,12 +84,18 @@ class Registry:
     async def _send(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(len(self._layer))})
         await response.prepare(request)
-        half = len(self._layer) // 2
-        await response.write(self._layer[:half])
+        sent = len(self._layer) // 2
+        await response.write(self._layer[:sent])
         self.asked.set()
-        await self.may_send.wait()
-        with contextlib.suppress(ConnectionError):  # Docker has left, if the pull was stopped
-            await response.write(self._layer[half:])
+        try:
+            # Docker takes note of the end of a pull when more of it comes: hence drop by drop.
+            while not self.may_send.is_set():
+                await response.write(self._layer[sent : sent + 1])
+                sent += 1
+                await asyncio.sleep(0.001)
+            await response.write(self._layer[sent:])
+        except ConnectionError:
+            self.left.set()
         return response
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from aioenv import LaunchFailed
 from aioenv.client import ContainerLauncher, ContainerOptions, GenericEnvClient
+from aioenv.client.engine import Engine
 from tests.docker.images import docker
 from tests.docker.registry import Registry
 
@@ -82,11 +83,13 @@ async def test_cancelled_while_it_pulls() -> None:
     """A launch that is cancelled then stops the pull; the next begins anew."""
     async with serving() as (registry, image):
         registry.may_send.clear()
-        starting = asyncio.create_task(start(image))
-        await registry.asked.wait()
-        starting.cancel()
-        await asyncio.wait([starting])
-        assert starting.cancelled()
+        async with Engine.joined():  # by others of this event loop, too
+            starting = asyncio.create_task(start(image))
+            await registry.asked.wait()
+            starting.cancel()
+            await asyncio.wait([starting])
+            assert starting.cancelled()
+            await registry.left.wait()
         registry.may_send.set()
         await start(image)
 
