@@ -72,7 +72,7 @@ async def launched_containers() -> list[LaunchedContainer]:
 
 
 async def prune_containers(*, everything: bool = False) -> list[LaunchedContainer]:
-    """Remove the containers whose owners are gone.
+    """Remove the containers whose owners are gone; one that cannot be removed keeps no other.
 
     Cancelling it leaves those that were not reached yet.
 
@@ -83,7 +83,8 @@ async def prune_containers(*, everything: bool = False) -> list[LaunchedContaine
         What was removed.
 
     Raises:
-        LaunchFailed: the Docker daemon cannot be reached, or does not remove them.
+        LaunchFailed: the Docker daemon cannot be reached, or does not remove some of them; it says
+            which.
     """
     async with Engine.joined() as engine:
         doomed = [
@@ -91,9 +92,19 @@ async def prune_containers(*, everything: bool = False) -> list[LaunchedContaine
             for container in await _list(engine)
             if everything or container.owner.standing() == "gone"
         ]
-        with docker_errors("not every container can be removed"):
-            await asyncio.gather(*(remove_container(engine.docker, one.id) for one in doomed))
+        removals = (_remove(engine, container) for container in doomed)
+        outcomes = await asyncio.gather(*removals, return_exceptions=True)
+    failures = [outcome for outcome in outcomes if outcome is not None]
+    if failures:
+        told = "; ".join(getattr(failure, "reason", repr(failure)) for failure in failures)
+        reason = f"{len(failures)} of {len(doomed)} containers are left: {told}"
+        raise LaunchFailed(reason) from failures[0]
     return doomed
+
+
+async def _remove(engine: Engine, container: LaunchedContainer) -> None:
+    with docker_errors(f"the container {container.id[:12]} cannot be removed", container.id):
+        await remove_container(engine.docker, container.id)
 
 
 async def remove_unstarted(engine: Engine) -> None:
@@ -108,8 +119,7 @@ async def remove_unstarted(engine: Engine) -> None:
         for container in await _list(engine, status=["created"]):
             if container.owner.standing() == "gone":
                 log.info("removing the container %s, which was never started", container.id[:12])
-                with docker_errors("it cannot be removed", container.id):
-                    await remove_container(engine.docker, container.id)
+                await _remove(engine, container)
     except LaunchFailed as error:
         log.debug("leftovers were not removed: %s", error)
 

@@ -1,6 +1,10 @@
 """The engine where there is no Docker daemon: what is told, and where it is looked for."""
 
 import asyncio
+import hashlib
+import json
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,9 +12,12 @@ import pytest
 from aiohttp import web
 
 from aioenv import LaunchFailed
-from aioenv.client import Fleet, launched_containers, prune_containers
+from aioenv.client import Fleet, contexts, launched_containers, prune_containers
 from aioenv.client import engine as engine_module
+from aioenv.client.contexts import find_daemon
+from aioenv.client.owners import Owner
 from echo_env import EchoEnv
+from tests.docker.launching import make_context
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +69,62 @@ async def test_a_context_that_is_not_there(home: Path, monkeypatch: pytest.Monke
         await launched_containers()
 
 
+@pytest.mark.parametrize("where", ["DOCKER_CONTEXT", "config.json"])
+@pytest.mark.parametrize("has_folder", [False, True], ids=["home", "DOCKER_CONFIG"])
+def test_a_context(
+    home: Path, monkeypatch: pytest.MonkeyPatch, where: str, has_folder: bool
+) -> None:
+    """A context is found wherever Docker's configuration is; the variable outdoes ``use``."""
+    folder = home / ("elsewhere" if has_folder else ".docker")
+    if has_folder:
+        monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    make_context(folder, "unix:///near.sock", "near")
+    make_context(folder, "unix:///far.sock", "far")
+    in_use = "near" if where == "DOCKER_CONTEXT" else "far"
+    (folder / "config.json").write_text(json.dumps({"currentContext": in_use}), "utf-8")
+    monkeypatch.setenv("DOCKER_CONTEXT", "far" if where == "DOCKER_CONTEXT" else "")
+    assert find_daemon() == ("unix:///far.sock", None)
+
+
+def test_a_context_with_certificates(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a context says of certificates makes the way there a secure one."""
+    name = make_context(home / ".docker", "tcp://far:2376")
+    certificates = home / ".docker/contexts/tls" / hashlib.sha256(name.encode()).hexdigest()
+    (certificates / "docker").mkdir(parents=True)
+    authority = ssl.create_default_context().get_ca_certs(binary_form=True)[0]
+    pem = ssl.DER_cert_to_PEM_cert(authority)
+    (certificates / "docker/ca.pem").write_text(pem, "ascii")
+    monkeypatch.setenv("DOCKER_CONTEXT", name)
+    address, security = find_daemon()
+    assert address == "https://far:2376"
+    assert security is not None
+    assert authority in security.get_ca_certs(binary_form=True)
+
+
+def test_what_is_empty_says_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that are empty, and the context ``default``, leave it to the socket."""
+    monkeypatch.setattr(contexts, "_SOCKETS", ["~/docker.sock"])
+    monkeypatch.setenv("DOCKER_HOST", "")
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(home / "docker.sock"))
+        for name in ("", "default"):
+            monkeypatch.setenv("DOCKER_CONTEXT", name)
+            assert find_daemon() == (f"unix://{home}/docker.sock", None)
+
+
+async def test_a_context_that_says_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context without an address is told with its name."""
+    meta = home / ".docker/contexts/meta" / hashlib.sha256(b"far").hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    meta.write_text("{}", "utf-8")
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    with pytest.raises(LaunchFailed, match="Docker cannot be used: the context 'far' names no"):
+        await launched_containers()
+
+
 async def test_no_socket_anywhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Docker has never been, the error says so."""
-    import aiodocker.docker
-
-    monkeypatch.setattr(aiodocker.docker, "_sock_search_paths", [home / "docker.sock"])
+    monkeypatch.setattr(contexts, "_SOCKETS", ["~/docker.sock"])
     with pytest.raises(LaunchFailed, match=r"does not answer [(]no socket of it is where they are"):
         await launched_containers()
 
@@ -91,7 +149,7 @@ async def silent(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[a
 
 async def test_a_daemon_that_hangs(silent: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that does not answer is given up after a time."""
-    monkeypatch.setattr(engine_module, "_ANSWER_S", 0.05)
+    monkeypatch.setattr(engine_module, "ANSWER_S", 0.05)
     with pytest.raises(LaunchFailed, match="the Docker daemon does not answer") as failure:
         await EchoEnv.from_docker_image("echo").reset()
     assert isinstance(failure.value.__cause__, TimeoutError)
@@ -124,6 +182,37 @@ async def test_what_is_no_daemon(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{runner.addresses[0][1]}")
     with pytest.raises(LaunchFailed, match="cannot be listed: it answered with status 418"):
         await launched_containers()
+    await runner.cleanup()
+
+
+async def test_one_that_cannot_be_removed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those beside it are removed all the same, and the error says which is left."""
+    removed = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/version":
+            return web.json_response({"ApiVersion": "1.41"})
+        if request.method == "GET":
+            its = {"Image": "echo", "State": "running", "Created": 0}
+            labels = Owner("far away", 1, "").labels()
+            return web.json_response([{"Id": one, "Labels": labels, **its} for one in "abc"])
+        if request.path.endswith("/a"):
+            return web.json_response({"message": "device or resource busy"}, status=500)
+        removed.append(request.path[-1])
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{runner.addresses[0][1]}")
+    words = (
+        "1 of 3 containers are left: the container a cannot be removed: .*device or resource busy"
+    )
+    with pytest.raises(LaunchFailed, match=words):
+        await prune_containers(everything=True)
+    assert sorted(removed) == ["b", "c"]
     await runner.cleanup()
 
 
