@@ -9,18 +9,19 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 import attrs
 
 from aioenv import LaunchFailed
 from aioenv.client.container_options import ContainerOptions
-from aioenv.client.engine import Engine, docker_errors, remove_container
+from aioenv.client.engine import ANSWER_S, Engine, docker_errors, remove_container
 from aioenv.client.images import ensure_image
 from aioenv.client.leftovers import remove_unstarted
 from aioenv.client.readiness import Readiness
@@ -28,6 +29,7 @@ from aioenv.client.transport import see_through
 from aioenv.client.watch import Watch
 
 if TYPE_CHECKING:
+    import aiodocker
     from aiodocker.containers import DockerContainer
 
 __all__ = ["ContainerLauncher"]
@@ -35,6 +37,12 @@ __all__ = ["ContainerLauncher"]
 log = logging.getLogger(__name__)
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CONNECT_S = 5.0
+_PORT_IS_TAKEN = re.compile("already (in use|allocated)")
+
+# How often, and after how many seconds each, a container is removed that may only be coming.
+_LATE_REMOVALS = 50
+_LATE_PAUSE_S = 0.1
 
 # What was started and not stopped, with the event loop that it was started on.
 _running: "dict[ContainerLauncher, asyncio.AbstractEventLoop]" = {}
@@ -104,6 +112,7 @@ class ContainerLauncher:
             await remove_unstarted(engine)
             await ensure_image(engine, self.image, self.options.pull)
             async with engine.starts:
+                await self._check_port(engine)
                 return await self._launch(engine)
 
     async def stop(self) -> None:
@@ -150,6 +159,22 @@ class ContainerLauncher:
                 "publish it on every address of that machine"
             )
 
+    async def _check_port(self, engine: Engine) -> None:
+        """Refuse a port of the host's own at which somebody answers: he would be taken for ours."""
+        if self.options.network != "host":
+            return
+        host, port = engine.host or "127.0.0.1", self.options.port
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            return
+        writer.close()
+        raise LaunchFailed(
+            f"port {port} of the host is taken; pass another as port=…, and tell the service "
+            "(env_vars={'AIOENV_PORT': …})"
+        )
+
     async def _launch(self, engine: Engine) -> str:
         """Bring one container to health, or undo it."""
         name = _name_for(self.image)
@@ -178,8 +203,7 @@ class ContainerLauncher:
                     container = await asyncio.shield(creating)
                 self._watch = watch = Watch(container.id)
                 await watch.wait_attached()
-                with docker_errors(self._cannot_start(), container.id):
-                    await container.start()
+                await self._set_going(container)
                 url = await self._url(engine, container, watch)
                 await _wait_healthy(readiness, url, watch)
         except TimeoutError as error:
@@ -191,13 +215,17 @@ class ContainerLauncher:
             ) from error
         return url
 
-    def _cannot_start(self) -> str:
-        if self.options.host_port is None:
-            return "the container cannot be started"
-        return (
-            f"the container cannot be started (without host_port={self.options.host_port}, Docker "
-            "takes a free one)"
-        )
+    async def _set_going(self, container: "DockerContainer") -> None:
+        try:
+            with docker_errors("the container cannot be started", container.id):
+                await container.start()
+        except LaunchFailed as failure:
+            if self.options.host_port is None or not _PORT_IS_TAKEN.search(failure.reason):
+                raise
+            reason = f"{failure.reason}; without host_port={self.options.host_port}, Docker takes"
+            raise LaunchFailed(
+                f"{reason} a free one", container_id=container.id
+            ) from failure.__cause__
 
     async def _url(self, engine: Engine, container: "DockerContainer", watch: Watch) -> str:
         """Return where a container that was started is reached."""
@@ -211,7 +239,11 @@ class ContainerLauncher:
         if options.network == "host":
             host = engine.host or "127.0.0.1"
         elif options.network is not None:
-            host = next(iter(network["Networks"].values()))["IPAddress"]
+            addresses = (joined["IPAddress"] for joined in network["Networks"].values())
+            host = next(filter(None, addresses), "")
+            if not host:
+                reason = f"in the network {options.network!r} it has no address to be reached at"
+                raise LaunchFailed(reason, container_id=container.id)
         else:
             port = int(network["Ports"][f"{port}/tcp"][0]["HostPort"])
             if host not in _LOOPBACK:
@@ -265,20 +297,20 @@ async def _persist(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def _stop(watch: Watch, patience_s: float) -> None:
     """Have a container end in order, and remove it in any case."""
     watch.tells = False
-    async with Engine.joined() as engine:
-        container = engine.docker.containers.container(watch.container_id)
-        with _warned(watch.container_id):
+    with _warned(watch.container_id):
+        async with asyncio.timeout(patience_s + ANSWER_S), Engine.joined() as engine:
+            container = engine.docker.containers.container(watch.container_id)
             with contextlib.suppress(aiohttp.ClientError):
                 await _ask_to_stop(container, patience_s)
             await remove_container(engine.docker, watch.container_id)
-        await watch.close()
+    await watch.close()
 
 
 async def _ask_to_stop(container: "DockerContainer", patience_s: float) -> None:
     import aiodocker
 
     try:
-        await container.stop(t=round(patience_s))
+        await container.stop(t=math.ceil(patience_s))
     except aiodocker.DockerError as error:
         log.debug("the container %s was not stopped: %s", container.id[:12], error)
 
@@ -289,19 +321,40 @@ async def _undo(
     """Remove a container whose start failed, whatever had become of it by then."""
     async with Engine.joined() as engine:  # first: the creation needs it as well
         await asyncio.wait([creating])
-        if not _was_refused(creating):
+        outcome = _outcome(creating)
+        if outcome != "refused":
             with _warned(name):
-                await remove_container(engine.docker, name)
+                async with asyncio.timeout(ANSWER_S):
+                    if outcome == "created":
+                        await remove_container(engine.docker, name)
+                    else:
+                        await _remove_late(engine.docker, name)
         if watch is not None:
             await watch.close()
 
 
-def _was_refused(creating: "asyncio.Future[DockerContainer]") -> bool:
-    """Whether Docker itself said that there will be no container; a lost answer says nothing."""
+async def _remove_late(docker: "aiodocker.Docker", name: str) -> None:
+    """Remove a container that Docker may be only about to create."""
+    for _ in range(_LATE_REMOVALS):
+        if await remove_container(docker, name):
+            return
+        await asyncio.sleep(_LATE_PAUSE_S)
+
+
+def _outcome(
+    creating: "asyncio.Future[DockerContainer]",
+) -> Literal["created", "refused", "unknown"]:
+    """Tell what Docker said to a creation; where its answer is lost, or never was awaited, nothing.
+
+    The latter is so where the event loop ends, which cancels the request itself.
+    """
     import aiodocker
 
-    error = None if creating.cancelled() else creating.exception()
-    return isinstance(error, aiodocker.DockerError) and error.status != 900
+    error = asyncio.CancelledError() if creating.cancelled() else creating.exception()
+    if error is None:
+        return "created"
+    is_answer = isinstance(error, aiodocker.DockerError) and error.status != 900
+    return "refused" if is_answer else "unknown"
 
 
 @contextlib.contextmanager
@@ -311,8 +364,17 @@ def _warned(name: str) -> Any:
 
     try:
         yield
-    except (aiodocker.DockerError, aiohttp.ClientError, OSError, RuntimeError) as error:
-        log.warning("the container %s may still run: %s; `aioenv prune` removes it", name, error)
+    except LaunchFailed as error:
+        reason = error.reason
+    except TimeoutError:
+        reason = "Docker does not answer"
+    except aiodocker.DockerError as error:
+        reason = error.message
+    except (aiohttp.ClientError, OSError, RuntimeError) as error:
+        reason = str(error)
+    else:
+        return
+    log.warning("the container %s may still run: %s; `aioenv prune` removes it", name, reason)
 
 
 @atexit.register

@@ -39,5 +39,5 @@ class Readiness:
         except TimeoutError:
             self.last = f"{url} takes the question and does not answer"
         except (aiohttp.ClientError, OSError) as error:
-            self.last = f"nobody answers at {url} ({error or type(error).__name__})"
+            self.last = f"nobody answers at {url} ({str(error) or type(error).__name__})"
         return False

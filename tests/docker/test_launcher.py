@@ -1,13 +1,10 @@
 """The launcher: `from_docker_image`, from a container's start to its removal, with real Docker."""
 
 import asyncio
-import hashlib
-import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,8 @@ from aioenv.client import ContainerLauncher, ContainerOptions, GenericEnvClient
 from aioenv.client.engine import Engine
 from echo_env import EchoAction, EchoEnv
 from tests.docker.images import docker
-from tests.docker.launching import SHORT_IDLE_S, Launch, facts_of, owned_by
+from tests.docker.launching import SHORT_IDLE_S, Launch, facts_of, make_context, owned_by
+from tests.docker.proxy import Proxy
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -229,6 +227,15 @@ async def test_the_hosts_network(launch: Launch) -> None:
     async with launch(network="host", port=port, env_vars=variables) as env:
         assert env.base_url == f"http://127.0.0.1:{port}"
         await check(env)
+        # Another one would find the first at its address, and take it for its own.
+        with pytest.raises(LaunchFailed, match=f"port {port} of the host is taken"):
+            await launch(network="host", port=port, env_vars=variables)
+
+
+async def test_no_network(launch: Launch) -> None:
+    """Where the container has no address, that is told at once."""
+    with pytest.raises(LaunchFailed, match="in the network 'none' it has no address"):
+        await launch(network="none")
 
 
 # Starts that fail
@@ -294,8 +301,12 @@ async def test_a_port_that_is_taken(launch: Launch) -> None:
 
 async def test_a_command_that_is_not_there(launch: Launch) -> None:
     """What Docker cannot execute is told in its own words."""
-    with pytest.raises(LaunchFailed, match=r"cannot be started: .*no-such-program"):
-        await launch(command=["no-such-program"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(LaunchFailed, match=r"cannot be started: .*no-such-program") as failure:
+        await launch(command=["no-such-program"], host_port=port)
+    assert "without host_port" not in str(failure.value)
 
 
 async def test_what_docker_does_not_take(launch: Launch) -> None:
@@ -392,56 +403,27 @@ async def _never(patience_s: float = 0.0) -> bool:
 # The Docker daemon
 
 
-@asynccontextmanager
-async def over_tcp() -> AsyncIterator[int]:
-    """Offer the daemon on a port of loopback."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream = await asyncio.open_unix_connection("/var/run/docker.sock")
-        await asyncio.gather(pump(reader, upstream[1]), pump(upstream[0], writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-def _use_context(home: Path, url: str) -> None:
-    """Have ``docker context use`` said in a home folder."""
-    folder = home / ".docker/contexts/meta" / hashlib.sha256(b"far").hexdigest()
-    folder.mkdir(parents=True)
-    endpoint = {"Name": "far", "Endpoints": {"docker": {"Host": url}}}
-    (folder / "meta.json").write_text(json.dumps(endpoint), "utf-8")
-    (home / ".docker/config.json").write_text('{"currentContext": "far"}', "utf-8")
-
-
 async def test_docker_host(launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The variable says where the daemon is, and outdoes a context."""
-    async with over_tcp() as port:
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
-        monkeypatch.setenv("HOME", str(tmp_path))
-        _use_context(tmp_path, "unix:///no/such/socket")
+    with Proxy() as proxy:
+        monkeypatch.setenv("DOCKER_HOST", proxy.url)
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        monkeypatch.setenv("DOCKER_CONTEXT", make_context(tmp_path, "unix:///no/such/socket"))
         async with launch() as env, Engine.joined() as engine:
-            assert engine.address == f"tcp://127.0.0.1:{port}"
+            assert engine.address == proxy.url
             await check(env)
 
 
 async def test_a_context_of_docker(
     launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """So does the context that is in use."""
-    async with over_tcp() as port:
+    """So does a context."""
+    with Proxy() as proxy:
         monkeypatch.delenv("DOCKER_HOST", raising=False)
-        monkeypatch.setenv("HOME", str(tmp_path))
-        _use_context(tmp_path, f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        monkeypatch.setenv("DOCKER_CONTEXT", make_context(tmp_path, proxy.url))
         async with launch() as env, Engine.joined() as engine:
-            assert engine.address == f"tcp://127.0.0.1:{port}"
+            assert engine.address == proxy.url
             await check(env)
 
 

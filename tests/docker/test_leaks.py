@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import re
 import signal
 from collections.abc import Coroutine, Generator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from aioenv import Closed
-from aioenv.client import ContainerOptions, launched_containers
+from aioenv.client import ContainerOptions, contexts, launched_containers
 from aioenv.client import containers as containers_module
 from aioenv.client import engine as engine_module
 from aioenv.client.engine import Engine
@@ -19,6 +20,7 @@ from echo_env import EchoAction, EchoEnv
 from tests.conftest import eventually
 from tests.docker.images import docker
 from tests.docker.launching import SHORT_IDLE_S, Launch, Script, owned_by, wait_none_of
+from tests.docker.proxy import Proxy
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -177,6 +179,21 @@ def test_the_event_loop_ends_while_it_starts(launch: Launch) -> None:
     assert owned_by(os.getpid()) == []
 
 
+def test_the_event_loop_ends_while_docker_creates(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is what Docker creates after the request for it was cut off with the loop."""
+    with Proxy("POST .*/containers/create") as proxy:
+        monkeypatch.setenv("DOCKER_HOST", proxy.url)
+
+        async def main() -> None:
+            main.task = asyncio.create_task(_connect(launch()))  # type: ignore[attr-defined]
+            await asyncio.to_thread(proxy.reached.wait)
+
+        asyncio.run(main())
+        assert owned_by(os.getpid()) == []
+
+
 async def _wait_created(*filters: str) -> None:
     """Wait until Docker has a container of this process."""
     while not await asyncio.to_thread(owned_by, os.getpid(), *filters):
@@ -226,19 +243,35 @@ async def test_a_container_that_others_removed(launch: Launch) -> None:
     assert env.base_url is None
 
 
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("unix:///no/such/socket", r"Cannot connect to Docker Engine via .*"),
+        ("", r"the Docker daemon does not answer [(]no socket of it .*"),
+        (None, "Docker does not answer"),
+    ],
+    ids=["gone", "without a trace", "hangs"],
+)
 async def test_docker_is_gone_when_it_closes(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    launch: Launch,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    host: str | None,
+    reason: str,
 ) -> None:
     """What cannot be removed is told, with the way to remove it; the close goes on."""
-    env = await launch()
+    env = await launch(stop_timeout_s=0)
     launcher: Any = env._launcher
     container = launcher.container_id
     await launcher._watch.close()
-    with monkeypatch.context() as patch:
-        patch.setenv("DOCKER_HOST", "unix:///no/such/socket")
+    with monkeypatch.context() as patch, Proxy("POST .*/stop", holds=True) as proxy:
+        patch.setattr(contexts, "_SOCKETS", ())
+        patch.setattr(containers_module, "ANSWER_S", 0.1)
+        patch.setenv("DOCKER_HOST", proxy.url if host is None else host)
         await env.close()
-    assert f"the container {container} may still run" in caplog.text
-    assert "`aioenv prune` removes it" in caplog.text
+    words = f"the container {container} may still run: {reason}; `aioenv prune` removes it"
+    assert re.search(words, caplog.text)
+    assert launcher.container_id is None
     await asyncio.to_thread(docker, "rm", "--force", container)
 
 
