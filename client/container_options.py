@@ -18,8 +18,11 @@ _PIDS: int | None = 512
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-def _variables(given: Mapping[str, Any] | None) -> dict[str, str]:
+def _variables(given: Any) -> dict[str, str]:
     """Return environment variables as texts; an error names the variable, never its value."""
+    if given is not None and not isinstance(given, Mapping):
+        kind = type(given).__name__
+        raise TypeError(f"'env_vars' must be a mapping, such as {{'NAME': 'value'}}, not {kind}")
     for name, value in (given or {}).items():
         if not name or "=" in name:
             raise ValueError(f"{name!r} cannot be the name of an environment variable")
@@ -29,10 +32,12 @@ def _variables(given: Mapping[str, Any] | None) -> dict[str, str]:
     return {name: str(value) for name, value in (given or {}).items()}
 
 
-def _size_in_bytes(given: int | str | None) -> int | None:
+def _size_in_bytes(given: Any) -> int | None:
     """Return a size in bytes: a number, or such as ``"512m"`` or ``"2g"``."""
-    if not isinstance(given, str):
+    if given is None or isinstance(given, int):
         return given
+    if not isinstance(given, str):
+        raise TypeError(f"'memory' must be an int or such as '512m', not {given!r}")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([bkmg]?)b?", given.strip().lower())
     if match is None:
         raise ValueError(f"{given!r} is no size of memory; expected such as '512m' or '2g'")
@@ -58,6 +63,8 @@ def _texts(given: Sequence[str] | None) -> tuple[str, ...]:
 class ContainerOptions:
     """How a container is run. What can be dangerous is off until it is asked for.
 
+    The image's health check does not run, for the client asks for the service's health itself.
+
     Attributes:
         env_vars: environment variables; their values are neither logged nor shown.
         command: what to run, in place of the image's own command.
@@ -82,7 +89,8 @@ class ContainerOptions:
         idle_exit_s: seconds without use after which the service ends by itself, so that a client
             that was killed leaves nothing behind; 0 for never. Services of aioenv take it (it is
             their setting ``AIOENV_IDLE_EXIT_S``), others do not know it.
-        stop_timeout_s: seconds that the service has to end in order before it is killed.
+        stop_timeout_s: seconds that the service has to end in order before it is killed; Docker
+            counts whole ones, to which it is rounded up.
     """
 
     # What runs
@@ -138,6 +146,7 @@ class ContainerOptions:
             "Env": [f"{name}={value}" for name, value in variables.items()],
             "Labels": Owner.this_process().labels(),
             "ExposedPorts": {port: {}},
+            "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
                 "AutoRemove": True,
                 "CapDrop": list(self.cap_drop),

@@ -18,6 +18,7 @@ def test_what_docker_is_asked_for() -> None:
         "Env": ["AIOENV_IDLE_EXIT_S=120"],
         "Labels": Owner.this_process().labels(),
         "ExposedPorts": {"8000/tcp": {}},
+        "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "AutoRemove": True,
             "CapDrop": ["ALL"],
@@ -61,6 +62,7 @@ def test_memory(given: Any, size: int | None) -> None:
     ("option", "value", "error", "words"),
     [
         ("memory", "much", ValueError, "'much' is no size of memory"),
+        ("memory", 2.5e9, TypeError, "'memory' must be an int or such as '512m', not 2500000000.0"),
         ("memory", 1, ValueError, "'memory' must be at least 6 MiB: 1 bytes"),
         ("cpus", 0, ValueError, "'cpus' must be > 0"),
         ("pids_limit", 0, ValueError, "'pids_limit' must be >= 1"),
@@ -75,6 +77,7 @@ def test_memory(given: Any, size: int | None) -> None:
         ("idle_exit_s", float("inf"), ValueError, "'idle_exit_s' must be <= "),
         ("stop_timeout_s", -1, ValueError, "'stop_timeout_s' must be >= 0"),
         ("env_vars", {"A=B": "x"}, ValueError, "'A=B' cannot be the name"),
+        ("env_vars", ["A=b"], TypeError, "'env_vars' must be a mapping, .* not list"),
         ("env_vars", {"": "x"}, ValueError, "'' cannot be the name"),
         ("env_vars", {"TOKEN": None}, TypeError, "variable TOKEN must be a str, not NoneType"),
         ("image", "", TypeError, "image"),
