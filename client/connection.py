@@ -67,6 +67,8 @@ class ConnectionOptions:
 # A client that cancels this many requests in a row, none of them answered, has lost its service.
 _MOST_ABANDONED = 64
 
+_MOST_UNREAD_PONGS = 64
+
 
 class _Phase(enum.Enum):
     OPEN = "open"  # requests may be sent
@@ -98,6 +100,7 @@ class Connection:
         "_replies",
         "_socket",
         "_unasked",
+        "_unread_pongs",
         "transport",
         "url",
     )
@@ -120,6 +123,7 @@ class Connection:
         self._phase = _Phase.OPEN
         self._loss: Exception | None = None
         self._unasked: bytes | None = None
+        self._unread_pongs = 0
         self._farewell: asyncio.Task[None] | None = None
         self._is_heard = False  # since the last beat, which knows the time
         self._heard_at = self._loop.time()
@@ -242,7 +246,7 @@ class Connection:
         """Answer a ping, note a pong; a binary frame has no place here."""
         self._is_heard = True
         if kind is WSMsgType.PING:
-            self._write_control(WSMsgType.PONG, data)
+            self._answer_ping(data)
         elif kind is WSMsgType.BINARY:
             violation = ProtocolViolation("the service sent a binary frame")
             self._give_up(violation, WSCloseCode.UNSUPPORTED_DATA)
@@ -307,6 +311,12 @@ class Connection:
         reply.set_result(self._unasked)
         self._unasked = None
         return reply
+
+    def _answer_ping(self, data: bytes) -> None:
+        """Answer a ping, unless a service that reads nothing has so many unread pongs already."""
+        self._unread_pongs = self._unread_pongs + 1 if self._socket.is_choked else 0
+        if self._unread_pongs <= _MOST_UNREAD_PONGS:
+            self._write_control(WSMsgType.PONG, data)
 
     def _write_control(self, kind: WSMsgType, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # what was sent before the end is still read

@@ -75,6 +75,11 @@ class FrameSocket(aiohttp.ClientWebSocketResponse[Any]):
         if parser is None:
             self._frame_parser = None
 
+    @property
+    def is_choked(self) -> bool:
+        """Whether the service takes less than is written."""
+        return bool(self._writer.protocol.writing_paused)
+
     def hand_over(self, owner: TakesFrames) -> None:
         """Hand every frame to an owner from now on, those that came before included."""
         early = self._frames.owner

@@ -192,10 +192,12 @@ class SocketDoor:
             self.on_text(BINARY)
             return
         self._heard_at = self._loop.time()
-        if kind is WSMsgType.PING and self._write_control(WSMsgType.PONG, data):
-            # A client that pings and does not read: pongs must not pile up for it.
-            self._pause()
-            self._service.run(self._resume_once_drained())
+        if kind is WSMsgType.PING:
+            is_taken = not self._write_control(WSMsgType.PONG, data)
+            if not (is_taken or self._is_paused):
+                # A client that pings and does not read: pongs must not pile up for it.
+                self._pause()
+                self._service.run(self._resume_once_drained())
 
     def on_end(self, error: BaseException | None) -> None:
         """Cancel the request that is under way: nobody is left to hear of it."""

@@ -5,6 +5,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import struct
 import sys
 import time
@@ -587,6 +588,33 @@ async def test_pings_are_answered_while_nobody_waits() -> None:
 
     async with scripted(script) as service, connected(service.url):
         await eventually(lambda: service.peers[0].pongs == [b"0", b"1", b"2"])
+
+
+async def test_pongs_do_not_pile_up() -> None:
+    """A service that pings and reads nothing has a bounded number of pongs to read in the end."""
+    payload = b"x" * 125
+    may_read = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        request = await peer.request()
+        peer.pause()
+        for _ in range(count):
+            peer.send(PING, payload)
+        peer.reply(request)
+        await may_read.wait()
+        peer.resume()
+        await peer.request()
+
+    count = 20_000
+    async with scripted(script) as service, connected(service.url) as connection:
+        transport = connection._socket._writer.transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await ask(connection, 1)  # by its reply the client has read every ping
+        most = transport.get_write_buffer_limits()[1] + 65 * len(payload) * 2
+        assert transport.get_write_buffer_size() <= most
+        may_read.set()
+        await eventually(lambda: not transport.get_write_buffer_size())
+        await wait_read(service.peers[0])
 
 
 async def test_pings_are_answered_while_a_request_waits() -> None:

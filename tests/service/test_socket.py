@@ -519,6 +519,7 @@ async def test_a_client_that_pings_and_does_not_read_is_made_to_wait(
     for _ in range(100):
         await bystander.echoes()  # turns in which the service could read on
     assert peer.writer.transport.get_write_buffer_size() > 5_000_000
+    assert len(served.service._tasks) == 1  # which waits for the client to read
     left = count * 127
     async with asyncio.timeout(60):
         while left:
