@@ -48,7 +48,7 @@ def is_of_type(value: Any, kind: str) -> bool:
     return isinstance(value, _CLASSES[kind]) if kind in _CLASSES else False
 
 
-_INDIVISIBLE = frozenset({"const", "contentEncoding", "format", "prefixItems"})
+_INDIVISIBLE = frozenset({"const", "contentEncoding", "format", "pattern", "prefixItems"})
 _CLASSES: dict[str, Any] = {
     "array": list,
     "integer": int,

@@ -3,6 +3,7 @@
 import base64
 import math
 import random
+import re
 import string
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,15 +12,31 @@ from typing import Any
 
 from aioenv.client.conjunction import is_of_type
 
-__all__ = ["CannotDraw", "Sampler", "draw_choice", "scalar_sampler"]
+__all__ = ["KEYWORDS_BY_TYPE", "CannotDraw", "Sampler", "draw_choice", "scalar_sampler"]
 
 Sampler = Callable[[random.Random, int], Any]
 """Draws a value; the integer says how deep within the whole value."""
 
 _SPAN = 100  # how far from zero, or from the one bound, a number lies where nothing else is said
 _MOST_CHARACTERS = 32
+_MOST_TRIES = 200  # to hit upon a length
 _ALPHABET = (string.ascii_letters + string.digits + " .").encode()
 _LETTERS = _ALPHABET * 4  # one for each byte, all as likely
+
+
+#: The keywords that speak of one type only. A schema that names no type but one of these means it.
+KEYWORDS_BY_TYPE: dict[str, set[str]] = {
+    "object": {
+        "properties",
+        "required",
+        "minProperties",
+        "maxProperties",
+        "additionalProperties",
+    },
+    "array": {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"},
+    "string": {"minLength", "maxLength", "format", "contentEncoding"},
+    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
+}
 
 
 class CannotDraw(ValueError):
@@ -41,10 +58,7 @@ class CannotDraw(ValueError):
 
 def draw_choice(schema: Mapping[str, Any], path: str) -> Sampler:
     """Return a sampler of a schema's ``enum``."""
-    values = schema["enum"]
-    if "type" in schema:
-        kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-        values = [value for value in values if any(is_of_type(value, kind) for kind in kinds)]
+    values = [value for value in schema["enum"] if _is_allowed(value, schema)]
     if not values:
         raise CannotDraw(path, "no value is allowed")
     return lambda rng, depth: rng.choice(values)
@@ -73,7 +87,7 @@ def scalar_sampler(kind: str, schema: Mapping[str, Any], path: str) -> Sampler:
 def _string(schema: Mapping[str, Any], path: str) -> Sampler:
     formatted = _FORMATS.get(schema.get("contentEncoding") or schema.get("format"))
     if formatted is not None:
-        return lambda rng, depth: formatted(rng)
+        return _formatted(formatted, schema, path)
     least = schema.get("minLength", 0)
     most = min(schema.get("maxLength", math.inf), max(least, _MOST_CHARACTERS))
     if least > most:
@@ -83,6 +97,54 @@ def _string(schema: Mapping[str, Any], path: str) -> Sampler:
         return rng.randbytes(rng.randint(least, most)).translate(_LETTERS).decode()
 
     return draw
+
+
+def _formatted(
+    draw_any: Callable[[random.Random], str], schema: Mapping[str, Any], path: str
+) -> Sampler:
+    """Return a sampler of those strings of a format whose length the schema allows."""
+
+    def draw(rng: random.Random, depth: int) -> str:
+        for _ in range(_MOST_TRIES):
+            text = draw_any(rng)
+            if _is_within_length(text, schema):
+                return text
+        raise CannotDraw(path, "its format and its length do not go together")
+
+    draw(random.Random(0), 0)  # noqa: S311  # what nothing fulfils shows now
+    return draw
+
+
+def _is_allowed(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a value of an ``enum`` fits what else its schema says, as far as can be told."""
+    kinds = schema.get("type", ())
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if kinds and not any(is_of_type(value, kind) for kind in kinds):
+        return False
+    if isinstance(value, str):
+        pattern = schema.get("pattern")
+        is_matched = pattern is None or re.search(pattern, value) is not None
+        return is_matched and _is_within_length(value, schema)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _is_within_bounds(value, schema)
+    if isinstance(value, list | dict):
+        kind = "array" if isinstance(value, list) else "object"
+        return not KEYWORDS_BY_TYPE[kind] & schema.keys()
+    return True
+
+
+def _is_within_length(text: str, schema: Mapping[str, Any]) -> bool:
+    least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+    return bool(least <= len(text) <= most)
+
+
+def _is_within_bounds(number: float, schema: Mapping[str, Any]) -> bool:
+    return bool(
+        schema.get("minimum", -math.inf) <= number <= schema.get("maximum", math.inf)
+        and schema.get("exclusiveMinimum", -math.inf) < number
+        and number < schema.get("exclusiveMaximum", math.inf)
+        and ("multipleOf" not in schema or number % schema["multipleOf"] == 0)
+    )
 
 
 def _integer(schema: Mapping[str, Any], path: str) -> Sampler:

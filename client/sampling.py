@@ -2,19 +2,21 @@
 
 A schema is turned into a sampler once, so that what it demands in vain is refused at the start,
 not in the middle of a rollout, and each draw is cheap. Known are references, ``enum``, ``const``,
-``anyOf``, ``oneOf``, ``allOf``, and every type with its bounds. Optional properties come and go;
-an action's optional ``metadata`` stays away.
+``anyOf``, ``oneOf``, ``allOf``, and every type with its bounds; a ``pattern`` only where it chooses
+among the values of an ``enum``. Optional properties come and go; an action's optional ``metadata``
+stays away.
 """
 
 import math
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 from aioenv.client.conjunction import Contradiction, Schema, conjunction
-from aioenv.client.drawing import CannotDraw, Sampler, draw_choice, scalar_sampler
+from aioenv.client.drawing import KEYWORDS_BY_TYPE, CannotDraw, Sampler, draw_choice, scalar_sampler
 
 __all__ = ["CannotDraw", "make_sampler"]
 
@@ -23,15 +25,8 @@ _REFUSED = frozenset(
     {"$dynamicRef", "contains", "dependentRequired", "dependentSchemas", "if", "not", "pattern"}
 )
 _SCALARS = frozenset({"boolean", "integer", "null", "number", "string"})
-# Which type a schema means that names none, by what else it says.
-_IMPLIED_TYPES = {
-    "object": {"properties", "required", "minProperties", "additionalProperties"},
-    "array": {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"},
-    "string": {"minLength", "maxLength", "format", "contentEncoding"},
-    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
-}
 
-_KEYWORDS = _COMPOUNDS.union({"type"}, *_IMPLIED_TYPES.values())  # all else only annotates
+_KEYWORDS = _COMPOUNDS.union({"type"}, *KEYWORDS_BY_TYPE.values())  # all else only annotates
 
 _MOST_ITEMS = 4
 _MOST_PLAYFUL_DEPTH = 5  # further down nothing optional is drawn any more, so that it ends
@@ -52,7 +47,7 @@ def make_sampler(schema: Mapping[str, Any]) -> Callable[[random.Random], Any]:
         draw(random.Random(0), 0)  # noqa: S311  # what contains itself without end shows now
     except CannotDraw:
         raise
-    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, TypeError, ValueError, re.error) as error:
         raise CannotDraw("$", f"its schema is not valid, or not known here: {error}") from error
     return lambda rng: draw(rng, 0)
 
@@ -84,10 +79,11 @@ class _Maker:
             self._depth -= 1
 
     def _of(self, schema: Mapping[str, Any], path: str) -> Sampler:
-        refused = sorted(_REFUSED & schema.keys())
-        if refused and not {"enum", "const"} & schema.keys():
+        known = _KEYWORDS | {"pattern"} if {"enum", "const"} & schema.keys() else _KEYWORDS
+        refused = sorted((_REFUSED & schema.keys()) - known)
+        if refused:
             raise CannotDraw(path, f"its {refused[0]!r} is not known here")
-        plain = {keyword: value for keyword, value in schema.items() if keyword in _KEYWORDS}
+        plain = {keyword: value for keyword, value in schema.items() if keyword in known}
         if _COMPOUNDS & plain.keys():
             return self._compound(plain, path)
         kinds = _kinds(plain)
@@ -194,13 +190,17 @@ class _Maker:
             else:
                 members.append((name, sampler, is_required))
 
+        room = schema.get("maxProperties", math.inf) - len(set(required))
+        if room < 0:
+            raise CannotDraw(path, "its 'maxProperties' is less than it requires by name")
+        options = [name for name, _, is_required in members if not is_required]
+
         def draw(rng: random.Random, depth: int) -> dict[str, Any]:
-            is_playful = depth < _MOST_PLAYFUL_DEPTH
-            return {
-                name: sampler(rng, depth + 1)
-                for name, sampler, is_required in members
-                if is_required or (is_playful and rng.random() < 0.5)
-            }
+            chosen = {*required}
+            if depth < _MOST_PLAYFUL_DEPTH:
+                wanted = [name for name in options if rng.random() < 0.5]
+                chosen.update(wanted if len(wanted) <= room else rng.sample(wanted, room))
+            return {name: sampler(rng, depth + 1) for name, sampler, _ in members if name in chosen}
 
         return draw
 
@@ -246,7 +246,7 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
     if "type" in schema:
         kinds = schema["type"]
         return [kinds] if isinstance(kinds, str) else list(kinds)
-    for kind, keywords in _IMPLIED_TYPES.items():
+    for kind, keywords in KEYWORDS_BY_TYPE.items():
         if keywords & schema.keys():
             return [kind]
     return sorted(_SCALARS)
