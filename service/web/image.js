@@ -15,6 +15,10 @@ const BASE64 = /^[A-Za-z0-9+/]+=*$/;
 /** The least pixels on a side of nested arrays that are taken for a picture. */
 const LEAST_SIDE = 8;
 
+/** What rows of single bytes must have of, one or the other, to be no board of a game's pieces. */
+const PICTURE_SIDE = 65;
+const PICTURE_LIGHT = 32;
+
 /** Return a picture's address, or `null`. Addresses of other hosts are none: nothing is fetched. */
 export function pictureUrl(value) {
   if (typeof value !== "string" || value.length < 32) return null;
@@ -38,17 +42,28 @@ export function picture(url, label) {
   return element("figure", {}, image, caption);
 }
 
-/** Return the size of rows of pixels (each one to four bytes), or `null`. */
+/** Return the size of rows of pixels (each a byte, or a list of one, three or four), or `null`. */
 export function pixelSize(value) {
   if (!Array.isArray(value) || value.length < LEAST_SIDE || !Array.isArray(value[0])) return null;
   const [height, width] = [value.length, value[0].length];
   const depth = value[0][0]?.length;
-  if (width < LEAST_SIDE || (depth !== 3 && depth !== 4)) return null;
+  if (width < LEAST_SIDE || !(depth in COLOURS)) return null;
   const isByte = (light) => Number.isInteger(light) && light >= 0 && light <= 255;
-  const isPixel = (pixel) => pixel?.length === depth && pixel.every(isByte);
+  const isPixel = depth === undefined ? isByte : (pixel) => pixel?.length === depth && pixel.every(isByte);
   const isPicture = value.every((row) => row?.length === width && row.every(isPixel));
-  return isPicture ? { width, height, depth } : null;
+  return isPicture && (depth !== undefined || !isBoard(value)) ? { width, height, depth } : null;
 }
+
+const isBoard = (rows) =>
+  Math.max(rows.length, rows[0].length) < PICTURE_SIDE && rows.every((row) => row.every((light) => light < PICTURE_LIGHT));
+
+/** The colour of a pixel with its opacity, by how many bytes it has. */
+const COLOURS = {
+  undefined: (light) => [light, light, light, 255],
+  1: ([light]) => [light, light, light, 255],
+  3: (lights) => [...lights, 255],
+  4: (lights) => lights,
+};
 
 /** Draw rows of pixels. */
 export function pixels(value, { width, height, depth }, label) {
@@ -56,9 +71,7 @@ export function pixels(value, { width, height, depth }, label) {
   if (Math.max(width, height) < 160) canvas.classList.add("tiny");
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
-  value.flat().forEach((pixel, index) => {
-    image.data.set(depth === 4 ? pixel : [...pixel, 255], index * 4);
-  });
+  value.flat().forEach((pixel, index) => image.data.set(COLOURS[depth](pixel), index * 4));
   context.putImageData(image, 0, 0);
   return element("figure", {}, canvas, element("figcaption", { class: "muted", text: `${width} × ${height}` }));
 }

@@ -15,7 +15,9 @@ const DEEPEST = 6;
 /** Show the members of an object as a list of names and values. */
 export function members(value, schema, root, depth = 0) {
   const found = resolve(schema ?? {}, root);
-  const rows = Object.entries(value).map(([name, member]) => {
+  const entries = Object.entries(value);
+  const row = (index) => {
+    const [name, member] = entries[index];
     const of = resolve(found.properties?.[name] ?? {}, root);
     const title = titleOf(of, name);
     return element(
@@ -24,9 +26,9 @@ export function members(value, schema, root, depth = 0) {
       element("dt", { text: title, title: of.description }),
       element("dd", {}, shown(member, of, root, title, depth)),
     );
-  });
+  };
   const list = (part) => element("dl", { class: "values" }, part);
-  return cut(rows, list, "members");
+  return cut({ count: entries.length, most: MANY_MEMBERS, what: "members" }, row, list);
 }
 
 /** Show one value. */
@@ -97,9 +99,11 @@ function array(value, schema, root, label, depth) {
   if (size) return pixels(value, size, label);
   if (isGrid(value)) return grid(value, label);
   const of = resolve(schema?.items ?? {}, root);
-  const items = value.map((item, index) => element("li", {}, shown(item, of, root, `${label} ${index + 1}`, depth + 1)));
+  const item = (index) => element("li", {}, shown(value[index], of, root, `${label} ${index + 1}`, depth + 1));
   const list = (part, from) => element("ol", { class: "list", start: from + 1 }, part);
-  return cut(items, list, "items");
+  // Lists of lists of lists have fewer items each, or all together they would be too many.
+  const most = Math.max(4, MANY_MEMBERS >> (2 * depth));
+  return cut({ count: value.length, most, what: "items" }, item, list);
 }
 
 const isCell = (cell) => typeof cell !== "object" && String(cell).length <= 12;
@@ -115,22 +119,21 @@ function grid(value, label) {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);
 }
 
-/** Show the first of many, and the rest in parts, as it is asked for. */
-function cut(nodes, list, what) {
-  if (nodes.length <= MANY_MEMBERS) return list(nodes, 0);
-  const place = element("div", {}, list(nodes.slice(0, MANY_MEMBERS), 0));
-  let from = MANY_MEMBERS;
+/** Show the first of many, and the rest in parts, each made when it is asked for. */
+function cut({ count, most, what }, make, list) {
+  const part = (from) => list(Array.from({ length: Math.min(most, count - from) }, (_, index) => make(from + index)), from);
+  if (count <= most) return part(0);
+  let from = most;
   const more = element("button", { type: "button", class: "quiet small" });
-  const label = () => (more.textContent = `Show ${Math.min(MANY_MEMBERS, nodes.length - from)} of ${nodes.length - from} more ${what}`);
+  const label = () => (more.textContent = `Show ${Math.min(most, count - from)} of ${count - from} more ${what}`);
   more.addEventListener("click", () => {
-    more.before(list(nodes.slice(from, from + MANY_MEMBERS), from));
-    from += MANY_MEMBERS;
-    if (from >= nodes.length) more.remove();
+    more.before(part(from));
+    from += most;
+    if (from >= count) more.remove();
     else label();
   });
   label();
-  place.append(more);
-  return place;
+  return element("div", {}, part(0), more);
 }
 
 // Raw JSON
