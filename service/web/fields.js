@@ -2,7 +2,8 @@
 //
 // A field is { node, read(path, faults), write(value), at(path), fail(message), focus() }. `read`
 // returns `undefined` for what is left out, and notes what it cannot read; whether a value is
-// allowed is the service's to say, in one place for all clients.
+// allowed is the service's to say, in one place for all clients. `write` without a value makes the
+// field what it was at first.
 
 import { element, freshId, say } from "./dom.js";
 import { isObject, parse, write } from "./json.js";
@@ -120,11 +121,11 @@ function textArea(rows, properties = {}) {
 function textField(field, isLeftOut) {
   const area = textArea(1, { class: "text" });
   const frame = framed(field, area, { note: noteOf(field, isLeftOut) });
-  const write = (value) => {
+  const write = (value = field.fallback) => {
     area.value = value ?? "";
     grow(area);
   };
-  write(field.fallback);
+  write();
   return {
     ...frame,
     write,
@@ -152,8 +153,8 @@ function numberField(field, isLeftOut) {
     autocomplete: "off",
   });
   const frame = framed(field, input, { note: noteOf(field, isLeftOut) });
-  const write = (value) => (input.value = value == null ? "" : String(value));
-  write(field.fallback);
+  const write = (value = field.fallback) => (input.value = value == null ? "" : String(value));
+  write();
   return {
     ...frame,
     write,
@@ -169,8 +170,8 @@ function numberField(field, isLeftOut) {
 numberField.isSimple = true;
 
 function numberOf(text) {
-  if (/^-?\d{16,}$/.test(text)) return parse(text);
-  return Number(text);
+  const [, sign, digits] = /^(-?)0*(\d{16,})$/.exec(text) ?? [];
+  return digits ? parse(sign + digits) : Number(text);
 }
 
 // Yes or no
@@ -181,8 +182,8 @@ function booleanField(field) {
   const input = element("input", { type: "checkbox", id });
   const frame = framed(field, input);
   frame.node.classList.add("check");
-  const write = (value) => (input.checked = value === true);
-  write(field.fallback);
+  const write = (value = field.fallback) => (input.checked = value === true);
+  write();
   return { ...frame, write, read: () => input.checked };
 }
 booleanField.isSimple = true;
@@ -203,11 +204,11 @@ function choiceField(field, isLeftOut = false) {
   const names = choices.map((choice) => (choice === NONE ? "none" : nameOf(choice)));
   const isFew = choices.length <= FEW_CHOICES && names.join("").length <= FEW_LETTERS;
   const control = isFew ? radios(field, names) : select(field, names);
-  const write = (value) => {
+  const write = (value = field.fallback ?? (isOptional ? null : choices[0])) => {
     const index = choices.findIndex((choice) => (choice === NONE ? value == null : choice === value));
     control.choose(Math.max(0, index));
   };
-  write(field.fallback ?? (isOptional ? null : choices[0]));
+  write();
   const read = () => {
     const choice = choices[control.chosen()];
     if (choice !== NONE) return choice;
@@ -262,11 +263,12 @@ function radios(field, names) {
 export function jsonField(field, isLeftOut) {
   const area = textArea(2, { class: "code" });
   const frame = framed(field, area, { note: `${inWords(field.schema, field.root)}; JSON` });
-  const put = (value) => {
+  const atFirst = field.fallback ?? (typeOf(field.schema) === "object" && !isLeftOut ? {} : undefined);
+  const put = (value = atFirst) => {
     area.value = value === undefined ? "" : write(value, 2);
     grow(area);
   };
-  put(field.fallback ?? (typeOf(field.schema) === "object" && !isLeftOut ? {} : undefined));
+  put();
   const untouched = area.value;
   return {
     ...frame,

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { memberFields, readMembers, writeMembers } from "./groups.js";
-import { typeOf } from "./schema.js";
+import { misfits, typeOf } from "./schema.js";
 
 /** A value that cannot be read from its form; each fault says where (`loc`) and what (`msg`). */
 export class Unfit extends Error {
@@ -14,10 +14,12 @@ export class Unfit extends Error {
 
 /** The fields of an object's schema, put into a place of the page. */
 export class Form {
+  #schema;
   #fields;
   #failed = [];
 
   constructor(place, schema, { aside = () => false } = {}) {
+    this.#schema = schema;
     this.#fields = memberFields(schema, schema);
     const names = [...this.#fields.keys()];
     const nodes = (test) => names.filter(test).map((name) => this.#fields.get(name).node);
@@ -42,9 +44,12 @@ export class Form {
     return readMembers(this.#fields, [], []);
   }
 
+  /** Fill in a value; throws `Unfit` where it is none that the form can give back. */
   write(value) {
     this.clear();
     writeMembers(this.#fields, value);
+    const places = misfits(value, this.draft, this.#schema, this.#schema);
+    if (places.length) throw new Unfit(places.map((loc) => ({ loc, msg: "the form cannot show this" })));
   }
 
   /** Show each fault at its field, go to the first, and return those that have no field. */
@@ -80,16 +85,25 @@ export const isRemark = (name, schema) =>
   name === "metadata" && typeOf(schema) === "object" && !schema.properties;
 
 /**
- * Have a form sent by its keys: Enter in a text of one line, Ctrl or Cmd with Enter anywhere.
- * Enter goes on to the next line in a longer text, and Shift with Enter in any.
+ * Have a form sent by Enter in a text of one line. Enter goes on to the next line in a longer text,
+ * and Shift with Enter in any.
  */
-export function sendByKeys(form) {
+export function sendByEnter(form) {
   form.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.isComposing) return;
-    const isForced = event.ctrlKey || event.metaKey;
-    const isLine = event.target.matches("textarea.text") && !event.shiftKey && !event.altKey &&
-      !event.target.value.includes("\n");
-    if (isForced || isLine) {
+    const isLine = event.target.matches("textarea.text") && !event.target.value.includes("\n");
+    const isPlain = !(event.shiftKey || event.altKey || event.ctrlKey || event.metaKey);
+    if (event.key === "Enter" && !event.isComposing && isLine && isPlain) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+}
+
+/** Have a form sent by Ctrl or Cmd with Enter, wherever one is while it can be seen. */
+export function sendFromAnywhere(form) {
+  document.addEventListener("keydown", (event) => {
+    const isSent = event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing;
+    if (isSent && form.checkVisibility()) {
       event.preventDefault();
       form.requestSubmit();
     }

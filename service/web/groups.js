@@ -55,22 +55,21 @@ export function readMembers(fields, path, faults) {
   return value;
 }
 
-/** Fill in the members that a value has. */
+/** Fill in the members that a value has; the others become what they were at first. */
 export function writeMembers(fields, value) {
-  for (const [name, field] of fields) {
-    if (isObject(value) && name in value) field.write(value[name]);
-  }
+  for (const [name, field] of fields) field.write(isObject(value) ? value[name] : undefined);
 }
 
 export function groupField(field) {
   const fields = memberFields(field.schema, field.root);
   const nodes = [...fields.values()].map((member) => member.node);
   const group = grouped(field, element("div", { class: "members" }, nodes));
-  if (isObject(field.fallback)) writeMembers(fields, field.fallback);
+  const write = (value = field.fallback) => writeMembers(fields, value);
+  write();
   const self = {
     ...group,
     read: (path, faults) => readMembers(fields, path, faults),
-    write: (value) => writeMembers(fields, value),
+    write,
     focus: () => fields.values().next().value?.focus(),
     at: follow((step) => fields.get(step), () => self),
   };
@@ -79,7 +78,10 @@ export function groupField(field) {
 
 // What may be left out
 
-/** A group that a box opens. Closed, it is null where null is allowed, and else left out. */
+/**
+ * A group that a box opens. Closed, it is null where null is allowed, and else left out; and a fault
+ * of it is told by whatever is around it.
+ */
 export function optionalField(field, make) {
   const box = element("input", { type: "checkbox", id: freshId("give") });
   const place = element("div", { class: "given" });
@@ -97,22 +99,21 @@ export function optionalField(field, make) {
     place.hidden = !isOpen;
   };
   box.addEventListener("change", () => open(box.checked));
-  const self = {
+  const write = (value = field.fallback) => {
+    open(value != null);
+    if (value != null) inner.write(value);
+  };
+  write();
+  return {
     node,
+    write,
     read: (path, faults) => {
       if (box.checked) return inner.read(path, faults);
       return field.isNullable && (field.required || field.fallback != null) ? null : undefined;
     },
-    write: (value) => {
-      open(value != null);
-      if (value != null) inner.write(value);
-    },
-    fail: (message) => (box.checked ? inner.fail(message) : undefined),
     focus: () => (box.checked ? inner.focus() : box.focus()),
-    at: (path) => (box.checked ? inner.at(path) : self),
+    at: (path) => (box.checked ? inner.at(path) : undefined),
   };
-  open(field.fallback != null);
-  return self;
 }
 
 // Lists
@@ -128,13 +129,15 @@ export function listField(field) {
 
   const refresh = () => {
     items.forEach((item, index) => {
+      item.node.querySelector("label, legend").textContent = nameOf(index);
       item.remove.setAttribute("aria-label", `Remove item ${index + 1} of ${field.label}`);
       item.remove.hidden = items.length <= least;
     });
     add.hidden = items.length >= most;
   };
+  const nameOf = (index) => `Item ${index + 1}`;
   const append = (value) => {
-    const inner = makeField(schema.items ?? {}, root, { name: "item", label: `Item ${items.length + 1}` });
+    const inner = makeField(schema.items ?? {}, root, { name: "item", label: nameOf(items.length) });
     if (value !== undefined) inner.write(value);
     const remove = element("button", { type: "button", class: "quiet small", text: "Remove" });
     const item = { inner, remove, node: element("li", {}, inner.node, remove) };
@@ -149,14 +152,14 @@ export function listField(field) {
     refresh();
     return inner;
   };
-  const write = (value) => {
+  const write = (value = field.fallback) => {
     items.splice(0).forEach((item) => item.node.remove());
     (Array.isArray(value) ? value : []).forEach(append);
     while (items.length < least) append();
     refresh();
   };
   add.addEventListener("click", () => append().focus());
-  write(field.fallback);
+  write();
   const self = {
     ...group,
     write,
@@ -171,9 +174,9 @@ export function tupleField(field) {
   const fields = field.schema.prefixItems.map((item, index) =>
     makeField(item, field.root, { name: "item", label: resolve(item, field.root).title ?? `Item ${index + 1}` }),
   );
-  const group = grouped(field, fields.map((item) => item.node));
-  const write = (value) => fields.forEach((item, index) => value?.[index] !== undefined && item.write(value[index]));
-  write(field.fallback);
+  const group = grouped(field, ...fields.map((item) => item.node));
+  const write = (value = field.fallback) => fields.forEach((item, index) => item.write(value?.[index]));
+  write();
   const self = {
     ...group,
     write,
@@ -211,12 +214,12 @@ export function mapField(field) {
     list.append(node);
     return input;
   };
-  const write = (value) => {
+  const write = (value = field.fallback) => {
     entries.splice(0).forEach((entry) => entry.node.remove());
     Object.entries(isObject(value) ? value : {}).forEach(([name, member]) => append(name, member));
   };
   add.addEventListener("click", () => append().focus());
-  write(field.fallback);
+  write();
   const find = (name) => entries.find((entry) => entry.input.value === name)?.inner;
   const self = {
     ...group,
@@ -250,13 +253,13 @@ export function unionField(field) {
     inner = makeField(variants[index], field.root, { name: "value", label: "Value" });
     place.replaceChildren(inner.node);
   };
-  const write = (value) => {
-    choose(Math.max(0, variants.findIndex((variant) => fits(value, variant, field.root))));
+  const write = (value = field.fallback) => {
+    const fitting = variants.findIndex((variant) => fits(value, variant, field.root));
+    choose(value === undefined ? 0 : Math.max(0, fitting));
     inner.write(value);
   };
   list.addEventListener("change", () => choose(Number(list.value)));
-  if (field.fallback === undefined) choose(0);
-  else write(field.fallback);
+  write();
   return {
     ...group,
     write,

@@ -2,7 +2,7 @@
 
 import { byId, say } from "./dom.js";
 import { Episode } from "./episode.js";
-import { Form, isRemark, sendByKeys, Unfit } from "./form.js";
+import { Form, isRemark, sendByEnter, sendFromAnywhere, Unfit } from "./form.js";
 import { parse, write } from "./json.js";
 import { layOut } from "./layout.js";
 import { announce, clearNotices, notify } from "./notices.js";
@@ -57,6 +57,11 @@ export class Playground {
     }
   }
 
+  /** The options of a reset as they stand, or as many of them as can be read. */
+  get options() {
+    return optionsOf(this.#resetForm.draft);
+  }
+
   #listen() {
     const forms = { "reset-form": () => this.#reset(), "step-form": () => this.#step() };
     for (const [id, send] of Object.entries(forms)) {
@@ -64,8 +69,9 @@ export class Playground {
         event.preventDefault();
         send();
       });
-      sendByKeys(byId(id));
+      sendByEnter(byId(id));
     }
+    sendFromAnywhere(byId("step-form"));
     byId("leave").addEventListener("click", () => this.#leave());
     byId("as-form").addEventListener("click", () => this.#fillInAs(false));
     byId("as-json").addEventListener("click", () => this.#fillInAs(true));
@@ -95,17 +101,27 @@ export class Playground {
       if (!(error instanceof Unfit)) throw error;
       return this.#showFaults(error.faults);
     }
+    this.#show(asJson);
+    return undefined;
+  }
+
+  #show(asJson) {
     this.#asJson = asJson;
     byId("as-json").setAttribute("aria-pressed", String(asJson));
     byId("as-form").setAttribute("aria-pressed", String(!asJson));
     byId("step-json-field").hidden = !asJson;
     byId("step-fields").hidden = asJson;
-    return undefined;
   }
 
   #take(action) {
-    this.#stepForm.write(action);
+    this.#clearFaults();
     byId("step-json").value = write(action, 2);
+    try {
+      this.#stepForm.write(action);
+    } catch (error) {
+      if (!(error instanceof Unfit)) throw error;
+      this.#show(true);
+    }
     announce("The action is filled in.");
     byId("step").focus();
   }

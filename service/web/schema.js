@@ -1,6 +1,6 @@
 // JSON Schemas: what a form and a table need to know of them.
 
-import { brief, figure } from "./json.js";
+import { brief, figure, isObject } from "./json.js";
 
 /** Follow a schema's reference; what stands beside it (a title, a description) goes first. */
 export function resolve(schema, root) {
@@ -90,6 +90,30 @@ function sizes(least, most, unit) {
   if (least) words.push(`at least ${least} ${unit}`);
   if (most !== undefined) words.push(`at most ${most} ${unit}`);
   return words;
+}
+
+/**
+ * Return the paths at which a value differs from what a form has made of it. What is left out of
+ * either is its default.
+ */
+export function misfits(value, made, schema, root, path = []) {
+  const whole = resolve(schema, root);
+  const found = resolve(variantsOf(whole)?.find((variant) => fits(value, variant, root)) ?? whole, root);
+  const within = (names, schemaOf) =>
+    names.flatMap((name) => {
+      const member = schemaOf(name);
+      const { [name]: one = resolve(member, root).default } = value;
+      const { [name]: other = resolve(member, root).default } = made;
+      return misfits(one, other, member, root, [...path, name]);
+    });
+  if (Array.isArray(value) && Array.isArray(made) && value.length === made.length) {
+    return within([...value.keys()], (index) => found.prefixItems?.[index] ?? found.items ?? {});
+  }
+  if (isObject(value) && isObject(made)) {
+    const names = [...new Set([...Object.keys(value), ...Object.keys(made)])];
+    return within(names, (name) => found.properties?.[name] ?? found.additionalProperties ?? {});
+  }
+  return value === made ? [] : [path];
 }
 
 /** Whether a value is what a schema's type says; enough to choose between alternatives. */

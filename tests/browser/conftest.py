@@ -8,13 +8,15 @@ from typing import Any, Protocol
 import pytest
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
+from aioenv import State
 from tests.browser.chromium import launch
 from tests.browser.watch import Watch
 from tests.conftest import DEADLINE_S, Serve, Served
+from tests.worlds.bazaar import Bazaar, Goods, Order
 from tests.worlds.nim import Heap, NimEnvironment, NimState, Take
 from tests.worlds.studio import Easel, Painting, Stroke, StudioEnvironment
 
-__all__ = ["OpenPage", "Playing", "serve_nim", "serve_studio"]
+__all__ = ["OpenPage", "Playing", "serve_bazaar", "serve_nim", "serve_studio"]
 
 expect.set_options(timeout=DEADLINE_S * 1000)
 
@@ -58,8 +60,9 @@ class Playing:
         await self.page.locator("body[data-ready]").wait_for()
 
     async def reset(self) -> None:
-        """Begin an episode, and wait for it."""
-        await self.button("Reset").click()
+        """Begin an episode, and wait for it; what was shown before is no sign of it."""
+        await self.button("Reset").click()  # which makes it busy before anything else
+        await self.page.locator("#reset:not(.busy)").wait_for()
         await expect(self.figure("steps")).to_have_text("0")
 
     async def say(self, text: str, label: str = "Text") -> None:
@@ -114,6 +117,11 @@ async def open_page(serve: Serve, browser: Browser) -> AsyncIterator[OpenPage]:
 
         yield open_watched
     assert [watch.unforgiven() for watch in watches] == [[]] * len(watches)
+
+
+async def serve_bazaar(serve: Serve, **settings: Any) -> Served:
+    """Serve the bazaar, whose models hold one of everything."""
+    return await serve(Bazaar, action=Order, observation=Goods, state=State, **settings)
 
 
 async def serve_nim(serve: Serve, **settings: Any) -> Served:

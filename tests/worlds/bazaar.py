@@ -82,6 +82,7 @@ class Bazaar(Environment[Order, Goods, State]):
     """Order what you like, and get back what you have ordered."""
 
     def __init__(self) -> None:
+        self.orders: list[Order] = []
         self._state = State()
 
     async def reset(
@@ -93,6 +94,7 @@ class Bazaar(Environment[Order, Goods, State]):
 
     async def step(self, action: Order) -> Goods:
         """Order."""
+        self.orders.append(action)
         self._state.step_count += 1
         return self._goods(attrs.asdict(action))
 
