@@ -34,14 +34,21 @@ const client = (hasToken) =>
 
 const indented = (text, by) => text.replaceAll("\n", `\n${" ".repeat(by)}`);
 
-const asynchronous = (action, hasToken) => `import asyncio
+/** Write options as a Python call's arguments. */
+function named(options) {
+  const isName = (name) => /^[A-Za-z_]\w*$/.test(name);
+  if (!Object.keys(options).every(isName)) return `**${python(options)}`;
+  return Object.entries(options).map(([name, value]) => `${name}=${python(value)}`).join(", ");
+}
+
+const asynchronous = ({ action, options }, hasToken) => `import asyncio
 ${hasToken ? "import os\n" : ""}
 from aioenv.client import GenericEnvClient
 
 
 async def main():
     async with ${indented(client(hasToken), 4)} as env:
-        result = await env.reset(seed=7)
+        result = await env.reset(${named(options)})
         print(result.observation)
         result = await env.step(${python(action)})
         print(result.observation, result.reward, result.done)
@@ -50,21 +57,21 @@ async def main():
 asyncio.run(main())
 `;
 
-const blocking = (action, hasToken) => `${hasToken ? "import os\n\n" : ""}from aioenv.client import GenericEnvClient
+const blocking = ({ action, options }, hasToken) => `${hasToken ? "import os\n\n" : ""}from aioenv.client import GenericEnvClient
 
 with ${client(hasToken)} as env:
-    result = env.reset(seed=7)
+    result = env.reset(${named(options)})
     print(result.observation)
     result = env.step(${python(action)})
     print(result.observation, result.reward, result.done)
 `;
 
-const curl = (action, hasToken) => {
+const curl = ({ action, options }, hasToken) => {
   const token = hasToken ? ` -H "Authorization: Bearer $${TOKEN_VARIABLE}"` : "";
   const call = `curl -fsS${token}`;
-  return `URL=${baseText}
+  return `URL=${quoted(baseText)}
 SESSION=$(${call} -X POST "$URL/sessions?wait_s=60" | python3 -c 'import json, sys; print(json.load(sys.stdin)["session_id"])')
-${call} -X POST "$URL/reset" -H "X-Session-ID: $SESSION" -d '{"seed": 7}'
+${call} -X POST "$URL/reset" -H "X-Session-ID: $SESSION" -d ${quoted(write(options))}
 ${call} -X POST "$URL/step" -H "X-Session-ID: $SESSION" \\
   -d ${quoted(write({ action }))}
 ${call} "$URL/state" -H "X-Session-ID: $SESSION"
@@ -78,10 +85,11 @@ const PARTS = [
   ["curl", "Over plain HTTP, in a session that lasts from one request to the next.", curl],
 ];
 
-/** Fill the tab; the example takes `action`, as it stands in the form. */
-export function showPrograms(place, action, hasToken) {
+/** Fill the tab; the programs take the `action` and the reset's `options` as they stand in the forms. */
+export function showPrograms(place, { action, options }, hasToken) {
+  const played = { action, options: { seed: 7, ...options } };
   const cards = PARTS.map(([title, words, program]) => {
-    const code = element("code", { text: program(action, hasToken) });
+    const code = element("code", { text: program(played, hasToken) });
     return element(
       "section",
       { class: "card" },
@@ -98,7 +106,7 @@ export function showPrograms(place, action, hasToken) {
       line("Address", baseText),
       line("WebSocket", `${baseText.replace(/^http/, "ws")}/ws`),
     ),
-    element("p", { class: "muted", text: "The programs below take the action that stands in the Playground. Each plays in a session of its own." }),
+    element("p", { class: "muted", text: "The programs below take the options and the action that stand in the Playground. Each plays in a session of its own." }),
     hasToken ? element("p", { class: "muted", text: `The service asks for a token: they read it from the environment variable ${TOKEN_VARIABLE}.` }) : null,
   );
   place.replaceChildren(element("div", { class: "stack" }, intro, cards));

@@ -5,7 +5,7 @@ import { byId, element, say } from "./dom.js";
 import { clearNotices, notify } from "./notices.js";
 import { Playground } from "./playground.js";
 import { showSchemas } from "./schemas.js";
-import { keepToken, readAccess, readMetadata, readReadme, readSchemas } from "./service.js";
+import { Answered, keepToken, readAccess, readMetadata, readReadme, readSchemas } from "./service.js";
 import { setUpTabs } from "./tabs.js";
 
 async function begin() {
@@ -17,15 +17,17 @@ async function begin() {
   show(metadata, schemas, access.required);
 }
 
-/** Ask until there is an answer: the service may be starting, or the network away for a moment. */
+/** Ask until there is a good answer: the service may be starting, or the network away for a moment. */
 async function persist(ask) {
   for (let pauseMs = 500; ; pauseMs = Math.min(10_000, pauseMs * 2)) {
     try {
       return await ask();
-    } catch {
+    } catch (error) {
+      const isAnswered = error instanceof Answered;
       byId("connection").dataset.phase = "unreachable";
-      byId("connection-text").textContent = "Service unreachable";
-      notify("error", "The service cannot be reached.", "It may be starting or stopping. This page keeps trying.");
+      byId("connection-text").textContent = isAnswered ? "Service fails" : "Service unreachable";
+      if (isAnswered) notify("error", "The service fails.", `${error.message}. This page keeps trying.`);
+      else notify("error", "The service cannot be reached.", "It may be starting or stopping. This page keeps trying.");
       await new Promise((done) => setTimeout(done, pauseMs));
     }
   }
@@ -41,15 +43,13 @@ function show(metadata, schemas, isTokenRequired) {
   showSchemas(byId("schema"), schemas);
   let hasReadme = false;
   setUpTabs((tab) => {
-    if (tab === "connect") showPrograms(byId("connect"), playground.action, isTokenRequired);
-    if (tab === "readme" && !hasReadme) {
-      hasReadme = true;
-      showReadme();
-    }
+    if (tab === "connect") showPrograms(byId("connect"), playground, isTokenRequired);
+    if (tab === "readme" && !hasReadme) showReadme().then((isThere) => (hasReadme ||= isThere));
   });
   document.body.dataset.ready = "true";
 }
 
+/** Show the README; returns whether there was an answer, and throws nothing. */
 async function showReadme() {
   const place = byId("readme-body");
   try {
@@ -58,8 +58,10 @@ async function showReadme() {
     place.replaceChildren(...parsed.body.childNodes);
     if (!fragment) place.append(element("p", { class: "empty", text: "This environment has no README. The variable ENV_README_PATH names one." }));
     if (location.hash.startsWith("#readme-")) byId(location.hash.slice(1))?.scrollIntoView();
+    return true;
   } catch {
     place.replaceChildren(element("p", { class: "empty", text: "The README could not be loaded." }));
+    return false;
   }
 }
 

@@ -27,11 +27,15 @@ export function keepToken(given) {
   }
 }
 
+/** The service was reached, and has answered with an error. */
+export class Answered extends Error {}
+
 async function get(path) {
   const headers = token ? { Authorization: `Bearer ${bytesOf(token)}` } : {};
   const response = await fetch(new URL(path, base), { headers });
-  if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-  return response;
+  if (response.ok) return response;
+  const { detail } = await response.json().catch(() => ({}));
+  throw new Answered(`/${path} answered ${response.status}${detail ? `: ${detail}` : ""}`);
 }
 
 const getJson = async (path) => (await get(path)).json();

@@ -24,8 +24,8 @@ export class Ended extends Error {
   }
 }
 
-/** The refusals that mean that no session came to be. */
-const NO_SESSION = new Set(["CAPACITY_REACHED", "FACTORY_ERROR", "SESSION_ERROR"]);
+/** What is asked to learn that there is a session: it is answered without the environment. */
+const PING = { jsonrpc: "2.0", id: 1, method: "ping" };
 /** How long to queue for a session, in seconds; the service may allow less. */
 const WAIT_S = 600;
 
@@ -51,18 +51,10 @@ export class Session {
     this.opened.catch(() => {}); // whoever asks hears of it
   }
 
-  /**
-   * Wait for a session of the pool. The service answers nothing before there is one, and then
-   * answers a question after the state, even where it only says that the environment has none.
-   */
+  /** Wait for a session of the pool: the service answers nothing before there is one. */
   async begin() {
     await this.opened;
-    try {
-      await this.ask("state");
-    } catch (error) {
-      const isNoSession = error instanceof Ended || NO_SESSION.has(error.code);
-      if (isNoSession) throw error;
-    }
+    await this.ask("mcp", PING);
   }
 
   /** Ask for something; returns the reply's data, throws `Refusal` or `Ended`. */

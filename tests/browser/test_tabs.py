@@ -68,6 +68,21 @@ async def test_without_a_readme_it_says_so(serve: Serve, open_page: OpenPage) ->
     await expect(playing.page.locator("#readme-body")).to_contain_text("ENV_README_PATH names one")
 
 
+async def test_a_readme_that_could_not_be_loaded_is_asked_for_again(
+    serve: Serve, open_page: OpenPage
+) -> None:
+    """When its tab is shown the next time."""
+    playing = await open_page(await serve_nim(serve))
+    playing.watch.forgive("ERR_FAILED")
+    await playing.page.route("**/web/readme", lambda route: route.abort(), times=1)
+    await playing.show("README")
+    body = playing.page.locator("#readme-body")
+    await expect(body).to_contain_text("The README could not be loaded.")
+    await playing.show("Schema")
+    await playing.show("README")
+    await expect(body).to_contain_text("ENV_README_PATH names one")
+
+
 async def test_the_schemas_are_tables_and_json(serve: Serve, open_page: OpenPage) -> None:
     """Fields, types, bounds, defaults and descriptions; nested models by themselves."""
     playing = await open_page(await serve_studio(serve))
@@ -85,13 +100,14 @@ async def test_the_schemas_are_tables_and_json(serve: Serve, open_page: OpenPage
 async def test_the_programs_run_as_they_stand(
     serve: Serve, open_page: OpenPage, token: str | None
 ) -> None:
-    """Python in two ways and curl play the action of the form at this very address."""
+    """Python in two ways and curl play the forms' options and action at this very address."""
     served = await serve_nim(serve, token=token)
     playing = await open_page(served, wait=False)
     if token:
         await playing.field("Token").fill(token)
         await playing.button("Continue").click()
     await playing.ready()
+    await playing.field("Stones").fill("41")
     await playing.field("3").check()
     await playing.show("Connect")
     programs = playing.page.locator("#connect pre code")
@@ -99,8 +115,8 @@ async def test_the_programs_run_as_they_stand(
     asynchronous, blocking, curl = await programs.all_text_contents()
     for program in (asynchronous, blocking):
         assert '"count": 3' in program
-        assert "'stones': " in await run(sys.executable, "-W", "error", "-c", program)
-    assert '"stones":' in await run("bash", "-euo", "pipefail", "-c", curl)
+        assert "'stones': 41" in await run(sys.executable, "-W", "error", "-c", program)
+    assert '"stones":41' in await run("bash", "-euo", "pipefail", "-c", curl)
     assert token is None or token not in asynchronous + blocking + curl
     assert not served.service.pool.statistics().active
 

@@ -4,10 +4,11 @@ import pytest
 from playwright.async_api import expect
 
 from aioenv.client import GenericEnvClient
+from aioenv.service import EnvironmentMetadata
 from aioenv.service.app import _DOORS
 from tests.browser.conftest import OpenPage
-from tests.conftest import Serve, eventually
-from tests.environments import AsyncWorld, Census, PlainWorld, populate
+from tests.conftest import LoopErrors, Serve, eventually
+from tests.environments import AsyncWorld, Census, PlainWorld, Tally, populate
 
 #: What Chromium itself says of a service that is not there; no page can help it.
 UNREACHABLE = ("ERR_CONNECTION_REFUSED", "WebSocket connection to", "ERR_CONNECTION_RESET")
@@ -124,6 +125,52 @@ async def test_an_environment_without_a_state(
     await expect(playing.figure("steps")).to_have_text("1")
 
 
+async def test_a_state_is_not_asked_for_before_there_is_an_episode(
+    serve: Serve, open_page: OpenPage, census: Census
+) -> None:
+    """Many an environment has none before its first reset, and would log an error."""
+
+    class Fresh(AsyncWorld):
+        @property
+        def state(self) -> Tally:
+            assert self.options, "there was no reset yet"
+            return super().state
+
+    served = await serve(populate(census, Fresh))
+    playing = await open_page(served)
+    await playing.field("Seed").fill("7")
+    await playing.reset()
+    await expect(playing.page.locator("#state")).to_contain_text("Step count")
+    assert not any(served.service.counts.errors.values())
+
+
+async def test_a_service_that_fails_is_told_apart_from_one_that_is_gone(
+    serve: Serve, open_page: OpenPage, census: Census, loop_errors: LoopErrors
+) -> None:
+    """The page says what was answered, and goes on by itself once that is mended."""
+
+    class Shy(AsyncWorld):
+        is_shy = True
+
+        @classmethod
+        def metadata(cls) -> EnvironmentMetadata:
+            if cls.is_shy:
+                raise LookupError("it is shy")
+            return super().metadata()
+
+    world = populate(census, Shy)
+    playing = await open_page(await serve(world), wait=False)
+    playing.watch.forgive("500 (Internal Server Error)")
+    await expect(playing.notice).to_contain_text("The service fails.")
+    await expect(playing.notice).to_contain_text(
+        "/metadata answered 500: the service failed; see its log. This page keeps trying."
+    )
+    world.is_shy = False
+    await playing.ready()
+    await expect(playing.notice).to_have_count(0)
+    loop_errors.records.clear()
+
+
 async def test_a_step_that_takes_its_time(
     serve: Serve, open_page: OpenPage, census: Census
 ) -> None:
@@ -158,13 +205,11 @@ async def test_a_step_out_of_time_is_told(
 
 async def test_idleness_ends_the_session(serve: Serve, open_page: OpenPage, census: Census) -> None:
     """The page tells why; a reset opens another session."""
-    served = await serve(populate(census, AsyncWorld), idle_timeout_s=0.5, heartbeat_s=0.4)
+    served = await serve(populate(census, AsyncWorld), idle_timeout_s=1, heartbeat_s=0.4)
     playing = await open_page(served)
     await playing.reset()
     await expect(playing.notice).to_contain_text("The session was ended")
-    await expect(playing.notice).to_contain_text(
-        "Nothing was asked for 0.5 s. Reset opens another."
-    )
+    await expect(playing.notice).to_contain_text("Nothing was asked for 1 s. Reset opens another.")
     await expect(playing.button("Step")).to_have_attribute("aria-disabled", "true")
     await expect(playing.button("End session")).to_have_count(0)
     await playing.reset()
