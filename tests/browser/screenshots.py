@@ -57,9 +57,10 @@ class Studio:
     async def page(
         self, url: str, *, scheme: str = "light", width: int = 1240, height: int = 880
     ) -> AsyncIterator[Playing]:
-        """Open a page; a small one with more pixels."""
-        scale = 1 if width > 800 else 1.5
-        options: dict[str, Any] = {"color_scheme": scheme, "device_scale_factor": scale}
+        """Open a page; a small one as a phone does, by touch and with more pixels."""
+        options: dict[str, Any] = {"color_scheme": scheme}
+        if width <= 800:
+            options |= {"device_scale_factor": 1.5, "is_mobile": True, "has_touch": True}
         context = await self._browser.new_context(
             viewport={"width": width, "height": height}, reduced_motion="reduce", **options
         )
