@@ -20,7 +20,7 @@ from benchmarks.lineup import BARE, OPENENV, OURS, TWIN, contender, footprint
 from benchmarks.memory import measure_memory
 from benchmarks.pairs import Comparison, Effort, compare_cycles, compare_steps
 from benchmarks.program import ProgramError
-from benchmarks.report import PROOF_TOLERANCE, Report
+from benchmarks.report import PROOF_TOLERANCE, Proof, Report
 from tests.peer.provision import PeerUnavailable
 
 __all__ = ["TooNoisyError", "main"]
@@ -118,21 +118,24 @@ def measure(plan: Plan) -> Report:
 
 def prove(
     first: RunningContender, second: RunningContender, *, levels: Sequence[int], effort: Effort
-) -> list[Comparison]:
+) -> list[Proof]:
     """Prove that two identical programs measure alike; raise `TooNoisyError` where they don't."""
     proof = []
     for level in levels:
-        for _ in range(PROOF_ATTEMPTS):
+        failed: list[float] = []
+        while True:
             comparison = compare_steps(first, second, sessions=level, effort=effort)
             _say_ratio(comparison)
             if abs(comparison.rate_ratio - 1) <= PROOF_TOLERANCE:
-                proof.append(comparison)
                 break
-        else:
-            raise TooNoisyError(
-                f"two identical programs at {level} sessions read {comparison.rate_ratio:.2f}, "
-                f"not 1.00 ± {PROOF_TOLERANCE:g}: this machine is too noisy now, try again later"
-            )
+            failed.append(comparison.rate_ratio)
+            if len(failed) == PROOF_ATTEMPTS:
+                raise TooNoisyError(
+                    f"two identical programs at {level} sessions read "
+                    f"{comparison.rate_ratio:.2f}, not 1.00 ± {PROOF_TOLERANCE:g}: this machine "
+                    "is too noisy now, try again later"
+                )
+        proof.append(Proof(comparison, tuple(failed)))
         first.open(0)
         second.open(0)
     return proof

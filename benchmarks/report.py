@@ -15,7 +15,7 @@ from benchmarks.lineup import BARE, OPENENV, OURS
 from benchmarks.memory import SessionMemory
 from benchmarks.pairs import Comparison
 
-__all__ = ["Goal", "Report"]
+__all__ = ["PROOF_TOLERANCE", "Goal", "Proof", "Report"]
 
 PROOF_TOLERANCE = 0.05
 LIMIT_GOAL = 0.85
@@ -36,12 +36,21 @@ class Goal:
     met: bool
 
 
+@attrs.frozen
+class Proof:
+    """Two identical programs side by side: the comparison that shows them alike."""
+
+    comparison: Comparison
+    #: The ratios of the attempts before it, which did not.
+    failed: tuple[float, ...] = ()
+
+
 @attrs.define
 class Report:
     """Everything measured in one run; what was left out is empty."""
 
     pairs: int
-    proof: list[Comparison] = attrs.Factory(list)
+    proof: list[Proof] = attrs.Factory(list)
     steps: list[Comparison] = attrs.Factory(list)
     cycles: list[Comparison] = attrs.Factory(list)
     memory: list[SessionMemory] = attrs.Factory(list)
@@ -78,7 +87,10 @@ class Report:
             "machine": {"cores": _cores(), "system": platform.system().lower()},
             "python": platform.python_version(),
             "pairs": self.pairs,
-            "proof": [_comparison_json(c) for c in self.proof],
+            "proof": [
+                {**_comparison_json(proof.comparison), "failed": list(proof.failed)}
+                for proof in self.proof
+            ],
             "steps": [_comparison_json(c) for c in self.steps],
             "cycles": [_comparison_json(c) for c in self.cycles],
             "memory": [
@@ -99,8 +111,10 @@ class Report:
         """Return the figures as Markdown tables."""
         heading = (
             f"{_cores()} cores, Python {platform.python_version()}, one run, medians of "
-            f"{self.pairs} pairs; ratios are of steps per second of wall clock."
+            f"{self.pairs} pairs; ratios are of steps per second of wall clock, within each pair."
         )
+        if any(comparison.second == BARE for comparison in self.steps):
+            heading += f" {OURS}'s own rates and times are those beside the bare echo."
         if not (self.steps or self.cycles):
             heading = f"{_cores()} cores, Python {platform.python_version()}, one run."
         tables = [heading, self._steps_table(), self._other_table(), self._containers_table()]
@@ -108,7 +122,8 @@ class Report:
         return "\n\n".join(table for table in tables if table)
 
     def _steps_table(self) -> str:
-        levels = sorted({c.sessions for c in [*self.proof, *self.steps]})
+        proof = {p.comparison.sessions: p for p in self.proof}
+        levels = sorted({*proof, *(c.sessions for c in self.steps)})
         if not levels:
             return ""
         rows = [["", *(_sessions(level) for level in levels)]]
@@ -118,8 +133,7 @@ class Report:
             if any(cell != MISSING for cell in row):
                 rows.append([title, *row])
 
-        proof = {c.sessions: c for c in self.proof}
-        add("two identical programs", (_ratio(proof.get(level)) for level in levels))
+        add("two identical programs", (_proof_cell(proof.get(level)) for level in levels))
         for title, rival in (("the bare echo", BARE), (OPENENV, OPENENV)):
             chosen = {c.sessions: c for c in self.steps if c.second == rival}
             add(f"**{OURS} ÷ {title}**", (_ratio(chosen.get(level)) for level in levels))
@@ -207,6 +221,13 @@ def _ratio(comparison: Comparison | None) -> str:
     return MISSING if comparison is None else f"{comparison.rate_ratio:.2f}"
 
 
+def _proof_cell(proof: Proof | None) -> str:
+    if proof is None:
+        return MISSING
+    failed = ", ".join(f"{ratio:.2f}" for ratio in proof.failed)
+    return _ratio(proof.comparison) + (f" (after {failed})" if failed else "")
+
+
 def _cell(value: float | None, form: str) -> str:
     return MISSING if value is None else form.format(value)
 
@@ -227,12 +248,15 @@ def _cpu_cell(comparisons: list[Comparison], name: str, sessions: int) -> str:
 def _median_of(
     comparisons: list[Comparison], name: str, sessions: int, figure: Callable[[Block], float]
 ) -> float | None:
-    """Return the median of a figure over all of a contender's blocks at so many sessions."""
-    blocks: list[Block] = []
+    """Return the median of a figure over a contender's blocks at so many sessions.
+
+    They are of one comparison, the first: the one with the bare echo where that was measured. Those
+    of different comparisons saw different weather, and their rates would not agree with the ratios.
+    """
     for comparison in comparisons:
-        if comparison.sessions == sessions:
-            blocks += comparison.blocks_of(name)
-    return statistics.median(map(figure, blocks)) if blocks else None
+        if comparison.sessions == sessions and (blocks := comparison.blocks_of(name)):
+            return statistics.median(map(figure, blocks))
+    return None
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
