@@ -1,16 +1,16 @@
-"""The progress: a live line on a terminal, nothing anywhere else."""
+"""The progress: live lines on a terminal, nothing anywhere else."""
 
 import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aioenv.client import Rollout
+from aioenv.client import EnvClient, Rollout
 
-__all__ = ["live_progress"]
+__all__ = ["live_progress", "live_starts"]
 
 _INTERVAL_S = 0.2
 _RATE_OVER = 10  # intervals
@@ -37,33 +37,72 @@ async def live_progress(run: Rollout[Any, Any]) -> AsyncIterator[None]:
         auto_refresh=False,
         transient=True,
     ) as progress:
-        ticker = asyncio.create_task(_tick(run, progress))
-        try:
+        total = run.statistics().episodes
+        task = progress.add_task("", total=total, rate=0.0, sessions=0, failed="")
+        seen: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER)
+
+        def refresh() -> None:
+            figures = run.statistics()
+            seen.append((time.monotonic(), figures.steps))
+            (since, before), (now, steps) = seen[0], seen[-1]
+            progress.update(
+                task,
+                completed=figures.ended,
+                rate=(steps - before) / (now - since) if now > since else 0.0,
+                sessions=figures.sessions,
+                failed=f"{figures.failed:,} failed" if figures.failed else "",
+            )
+            progress.refresh()
+
+        async with _ticking(refresh):
             yield
-        finally:
-            ticker.cancel()
-            await asyncio.wait([ticker])
 
 
-async def _tick(run: Rollout[Any, Any], progress: Any) -> None:
-    """Refresh the line until cancelled, and once more then."""
-    total = run.statistics().episodes
-    task = progress.add_task("", total=total, rate=0.0, sessions=0, failed="")
-    seen: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER)
+@asynccontextmanager
+async def live_starts(clients: Sequence[EnvClient[Any, Any, Any]]) -> AsyncIterator[None]:
+    """Show how many clients' containers are up, as long as the context lasts, if anybody can see.
 
-    def refresh() -> None:
-        figures = run.statistics()
-        seen.append((time.monotonic(), figures.steps))
-        (since, before), (now, steps) = seen[0], seen[-1]
-        progress.update(
-            task,
-            completed=figures.ended,
-            rate=(steps - before) / (now - since) if now > since else 0.0,
-            sessions=figures.sessions,
-            failed=f"{figures.failed:,} failed" if figures.failed else "",
-        )
-        progress.refresh()
+    It begins with the first that is up: until then there may be a pull, which shows itself.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    with Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=12),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} containers up"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=len(clients))
+
+        def refresh() -> None:
+            up = sum(client.base_url is not None for client in clients)
+            if up:
+                progress.update(task, completed=up)
+                progress.refresh()
+
+        async with _ticking(refresh):
+            yield
+
+
+@asynccontextmanager
+async def _ticking(refresh: Callable[[], None]) -> AsyncIterator[None]:
+    """Refresh a line every now and then until the context ends, and once more then."""
+    ticker = asyncio.create_task(_tick(refresh))
+    try:
+        yield
+    finally:
+        ticker.cancel()
+        await asyncio.wait([ticker])
+
+
+async def _tick(refresh: Callable[[], None]) -> None:
     try:
         while True:
             refresh()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from attrs import frozen
 from aioenv import ConnectionFailed, dumps
 from aioenv.cli.errors import CommandFailed, debug_option, way_out
 from aioenv.cli.options import headers, variables
-from aioenv.cli.progress import live_progress
+from aioenv.cli.progress import live_progress, live_starts
 from aioenv.cli.report import Report
 from aioenv.cli.targets import load_policy
 from aioenv.client import (
@@ -66,7 +67,8 @@ A policy is a function, plain or async, of a result and an episode:
   def policy(result, episode):
       return {"message": f"{result.observation} at step {episode.step}"}
 \b
-Exit codes: 0 all well, 1 an episode failed, 2 wrong usage, 130 Ctrl-C.
+Exit codes: 0 all well, 1 an episode failed, 2 wrong usage, 130 Ctrl-C, SIGTERM
+or SIGHUP.
 Examples:
   aioenv rollout --episodes 256 --concurrency 256
   aioenv rollout --url http://localhost:8000 --policy agent:act --out t.jsonl
@@ -183,8 +185,13 @@ async def _run(plan: _Plan, fleet: _Fleet, report: Report, file: BinaryIO | None
     Returns:
         Whether it was interrupted.
     """
+    _heed_signals()
     try:
-        await fleet.start()
+        if plan.image is None:
+            await fleet.start()
+        else:
+            async with live_starts(fleet.members):
+                await fleet.start()
         policy = await _policy(plan, fleet.members[0])
         await _play(plan, fleet, policy, report, file)
     except asyncio.CancelledError:
@@ -192,6 +199,23 @@ async def _run(plan: _Plan, fleet: _Fleet, report: Report, file: BinaryIO | None
     finally:
         await fleet.close()
     return False
+
+
+def _heed_signals() -> None:
+    """Have whoever ends this process, or its terminal, interrupt the task as Ctrl-C does.
+
+    Once: `timeout` sends its signal twice. What is ignored, as `nohup` has it, stays so.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+
+    def interrupt() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, interrupt)
 
 
 async def _play(

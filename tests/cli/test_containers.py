@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from aioenv.cli import main
 from aioenv.client import leftovers
 from tests.cli.conftest import Start
+from tests.cli.test_progress import run_on_terminal
+from tests.conftest import eventually
 from tests.docker.launching import Launch, Script, owned_by
+from tests.docker.proxy import Proxy
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -116,22 +120,38 @@ def test_without_docker(finish: Finish, command: str) -> None:
 def test_a_rollout_in_containers(start: Start, echo_image: str) -> None:
     """Episodes are played in so many containers, which are gone afterwards."""
     arguments = ["--episodes", 12, "--concurrency", 6, "--steps", 3, "--env", "A=b", "--json"]
-    program = start("rollout", "--image", echo_image, "--containers", 2, *arguments)
-    report = json.loads(program.wait_line(r"^\{.*\}$", 60).group())
-    assert (report["episodes"], report["steps"], report["errors"]) == (12, 36, {})
-    assert program.wait() == 0
+    with Proxy("POST .*/containers/[0-9a-f]+/start ") as proxy:
+        options = ["--image", echo_image, "--containers", 2, *arguments]
+        program = start("rollout", *options, DOCKER_HOST=proxy.url)
+        report = json.loads(program.wait_line(r"^\{.*\}$", 60).group())
+        assert (report["episodes"], report["steps"], report["errors"]) == (12, 36, {})
+        assert program.wait() == 0
+        assert proxy.passed == 2
     assert owned_by(program.pid) == []
 
 
-def test_a_rollout_that_is_interrupted(start: Start, echo_image: str) -> None:
-    """Ctrl-C ends the episodes and removes the containers."""
-    arguments = ["--episodes", 1_000_000, "--concurrency", 6, "--steps", 3]
-    program = start("rollout", "--image", echo_image, "--containers", 2, *arguments)
-    while len(owned_by(program.pid, "status=running")) < 2:
-        pass
-    program.signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_rollout_that_is_interrupted(
+    start: Start, echo_image: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C ends the episodes and removes the containers, and so does what else ends programs."""
+    out = tmp_path / "trajectories.jsonl"
+    arguments = ["--episodes", 1_000_000, "--concurrency", 6, "--steps", 3, "--out", out]
+    program = start("rollout", "--image", echo_image, *arguments)
+    await eventually(lambda: out.exists() and out.stat().st_size)
+    program.signal(number)
+    if number == signal.SIGTERM:  # as `timeout` does, which tells its whole group
+        program.signal(number)
     assert program.wait() == 130
     assert owned_by(program.pid) == []
+
+
+def test_starts_are_seen_on_a_terminal(echo_image: str, tmp_path: Path) -> None:
+    """There, a line tells how many containers are up."""
+    arguments = ["--image", echo_image, "--containers", "2", "--episodes", "2"]
+    shown, done = run_on_terminal(tmp_path, ("stderr",), *arguments)
+    assert done.returncode == 0
+    assert "2 of 2 containers up" in shown
 
 
 def test_a_rollout_of_what_does_not_start(finish: Finish, echo_image: str) -> None:

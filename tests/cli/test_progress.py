@@ -12,12 +12,13 @@ import pytest
 
 from tests.cli.conftest import DEADLINE_S
 
-ROLLOUT = [sys.executable, "-m", "aioenv.cli", "rollout", "--episodes", "40", "--steps", "20"]
+ROLLOUT = [sys.executable, "-m", "aioenv.cli", "rollout"]
+LONG = ("--episodes", "40", "--steps", "20")
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|9[0-7])[0-9;]*m")
 
 
 def run_on_terminal(
-    folder: Path, streams: tuple[str, ...], **environment: str
+    folder: Path, streams: tuple[str, ...], *arguments: str, **environment: str
 ) -> tuple[str, "subprocess.CompletedProcess[bytes]"]:
     """Run a rollout with some of its streams on a pseudo-terminal.
 
@@ -26,7 +27,7 @@ def run_on_terminal(
     """
     master, slave = pty.openpty()
     with subprocess.Popen(
-        ROLLOUT,
+        [*ROLLOUT, *(arguments or LONG)],
         cwd=folder,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", **environment},
         stdin=subprocess.DEVNULL,

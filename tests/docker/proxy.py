@@ -21,11 +21,13 @@ class Proxy:
 
     Attributes:
         url: where it listens, once it runs as a context.
+        passed: how many such requests were passed on.
         reached: set once such a request came, and was passed on unless it is held back.
     """
 
     def __init__(self, watched: str = "(?!)", *, holds: bool = False) -> None:
         self.url = ""
+        self.passed = 0
         self.reached = threading.Event()
         self._watched = re.compile(watched.encode())
         self._holds = holds
@@ -69,6 +71,7 @@ class Proxy:
                     await asyncio.Event().wait()
                 writer.write(data)
                 if is_watched:
+                    self.passed += 1
                     self.reached.set()
         except ConnectionError:
             pass  # it is over with the connection
