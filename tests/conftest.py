@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+import attrs
 import pytest
 from aiohttp import web
 from attrs import frozen
 
+from aioenv.client import EnvClient
 from aioenv.service import SERVICE, Server, Service, Settings, create_app
 from tests.environments import Census, Heard, Tally, Word
 
-__all__ = ["LoopErrors", "Serve", "Served", "eventually"]
+__all__ = ["LoopErrors", "Serve", "Served", "eventually", "limit_replies"]
 
 pytest_plugins = [
     "tests.docker.images",
@@ -41,6 +43,13 @@ async def eventually(condition: Callable[[], object], what: str = "") -> None:
     while not condition():
         assert loop.time() < deadline, f"it never came true: {what or condition}"
         await asyncio.sleep(0.002)
+
+
+def limit_replies(env: EnvClient[Any, Any, Any], limit_s: float) -> None:
+    """Give a client that is connected another time for every further reply."""
+    connection = env._connection
+    assert connection is not None
+    connection._options = attrs.evolve(connection._options, message_timeout_s=limit_s)
 
 
 class LoopErrors(logging.Handler):

@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -27,9 +27,12 @@ from aioenv import (
     InvalidRequest,
     RequestTimeout,
     SessionLost,
+    State,
 )
 from aioenv.client import GenericEnvClient
-from echo_env import EchoAction, EchoEnv
+from echo_env import EchoAction, EchoEnv, EchoObservation
+from echo_env.environment import EchoEnvironment
+from tests.conftest import Serve, limit_replies
 from tests.peer.process import LineProcess, ProcessFailed
 from tests.peer.provision import TAIL_LINES, Peer, PeerUnavailable, provide, run
 
@@ -47,6 +50,7 @@ SERVICE_LIMIT = 20
 CROWDED_LIMIT = 2
 
 HOLD = "fault: hold"
+HANG = "fault: hang"
 RAISE = "fault: raise"
 END_THE_SESSION = "fault: end the session"
 
@@ -231,6 +235,79 @@ def test_its_session_survives_refused_actions(player: Player, host: Host) -> Non
     assert saw["step"]["observation"]["echoed_message"] == "Hi"
     assert saw["step"]["reward"] == pytest.approx(0.2)
     assert saw["state"] == {"episode_id": "ep-errors", "step_count": 1}
+
+
+class FaultyEcho(EchoEnvironment):
+    """Our Echo, plus one message for each way in which a step goes wrong."""
+
+    async def step(self, action: EchoAction) -> EchoObservation:
+        """Echo the message unless it names a fault."""
+        if action.message == RAISE:
+            raise LookupError("the step was asked to fail")
+        if action.message == HANG:
+            await asyncio.Event().wait()
+        return await super().step(action)
+
+
+def no_echo() -> EchoEnvironment:
+    """Fail to make an environment."""
+    raise LookupError("there is no echo here")
+
+
+class PlayOurs(Protocol):
+    """The `play_ours` fixture."""
+
+    async def __call__(self, environment: Any, scenario: str) -> Report:
+        """Play a scenario in an environment of ours."""
+
+
+@pytest.fixture
+def play_ours(serve: Serve, player: Player) -> PlayOurs:
+    """Have OpenEnv's client play in environments that this process serves."""
+
+    async def play(environment: Any, scenario: str) -> Report:
+        served = await serve(
+            environment,
+            action=EchoAction,
+            observation=EchoObservation,
+            state=State,
+            step_timeout_s=0.2,
+        )
+        host = Host(served.url, player.process, lambda length: length * 0.1)
+        return await asyncio.to_thread(player.play, host, scenario)
+
+    return play
+
+
+def assert_failed_step(saw: Report, text: str, reward: float) -> None:
+    """Check that a step failed with these words, and that the session went on."""
+    assert saw["error"] == {"class": "RuntimeError", "text": text}
+    assert_echo(saw["step"], "Hi", reward)
+    assert saw["state"] == {"episode_id": "ep-failed", "step_count": 1}
+
+
+async def test_its_session_survives_a_failed_step(
+    player: Player, play_ours: PlayOurs, openenv_server: Host
+) -> None:
+    """A step that raises is an EXECUTION_ERROR with its words, here as on OpenEnv's server."""
+    text = "Server error: the step was asked to fail (code: EXECUTION_ERROR)"
+    assert_failed_step(await play_ours(FaultyEcho, "step_that_raises"), text, 0.2)
+    assert_failed_step(player.play(openenv_server, "step_that_raises"), text, 0.2)
+
+
+async def test_its_session_survives_a_step_that_hangs(play_ours: PlayOurs) -> None:
+    """A step that takes too long is an EXECUTION_TIMEOUT, a code that its client did not know."""
+    text = "Server error: step took longer than 0.2 s (code: EXECUTION_TIMEOUT)"
+    assert_failed_step(await play_ours(FaultyEcho, "step_that_hangs"), text, 0.2)
+
+
+async def test_its_client_is_told_that_no_environment_can_be_made(play_ours: PlayOurs) -> None:
+    """A factory that raises is a FACTORY_ERROR with its words."""
+    saw = await play_ours(no_echo, "failed_reset")
+    assert saw["error"] == {
+        "class": "RuntimeError",
+        "text": "Server error: no_echo cannot be made: there is no echo here (code: FACTORY_ERROR)",
+    }
 
 
 def test_its_client_may_begin_without_a_reset(player: Player, host: Host) -> None:
@@ -595,15 +672,16 @@ async def test_our_client_never_re_enters_a_lost_session(openenv_server: Host) -
 @pytest.mark.parametrize("how", ["cancel", "wait_for", "message_timeout_s"])
 async def test_our_client_never_shifts_replies(openenv_server: Host, how: str) -> None:
     """A step that is given up while it runs leaves the session in step: no reply shifts."""
-    timeout_s = 1.0
-    message_timeout_s = timeout_s if how == "message_timeout_s" else DEADLINE_S
+    timeout_s = 0.2
     expected: type[BaseException] = {
         "cancel": asyncio.CancelledError,
         "wait_for": TimeoutError,
         "message_timeout_s": RequestTimeout,
     }[how]
-    async with EchoEnv(base_url=openenv_server.url, message_timeout_s=message_timeout_s) as env:
+    async with EchoEnv(base_url=openenv_server.url, message_timeout_s=DEADLINE_S) as env:
         await env.reset(episode_id="ep-held")
+        if how == "message_timeout_s":
+            limit_replies(env, timeout_s)
         limit_s = timeout_s if how == "wait_for" else None
         step = env.step(EchoAction(message=HOLD))
         held = asyncio.ensure_future(asyncio.wait_for(step, limit_s))
@@ -614,6 +692,7 @@ async def test_our_client_never_shifts_replies(openenv_server: Host, how: str) -
                 held.cancel()
             with pytest.raises(expected):
                 await held
+            limit_replies(env, DEADLINE_S)
             following = asyncio.ensure_future(env.step(EchoAction(message="after")))
             await asyncio.sleep(0)
         finally:

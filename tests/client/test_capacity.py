@@ -176,11 +176,16 @@ async def test_refused_until_patience_ends() -> None:
         await peer.wait_gone()
 
     async with scripted(script) as service:
-        with pytest.raises(CapacityReached) as caught:
-            await EchoEnv(service.url, capacity_timeout_s=0.3).reset()
-        assert (caught.value.active, caught.value.limit) == (None, None)
-        assert str(caught.value).startswith("every session is in use; wait with")
-        assert len(service.peers) > 1
+        for patience_s in (0.3, 3.0, 30.0):  # the first will do, where the machine is not busy
+            before = len(service.peers)
+            with pytest.raises(CapacityReached) as caught:
+                await EchoEnv(service.url, capacity_timeout_s=patience_s).reset()
+            assert (caught.value.active, caught.value.limit) == (None, None)
+            assert str(caught.value).startswith("every session is in use; wait with")
+            if len(service.peers) - before > 1:
+                break
+        else:
+            pytest.fail("it never tried again")
 
 
 async def test_without_patience_nobody_is_asked_to_wait() -> None:

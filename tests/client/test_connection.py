@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 from aiohttp import ClientConnectorError, WSServerHandshakeError
 from websockets.sync.server import ServerConnection
@@ -41,7 +42,7 @@ from tests.client.scripted import (
     in_thread,
     scripted,
 )
-from tests.conftest import Served, eventually
+from tests.conftest import DEADLINE_S, Served, eventually
 from tests.peer.process import LineProcess
 
 #: Longer than any reply takes here, short enough to wait for.
@@ -694,8 +695,10 @@ async def test_a_service_whose_process_is_stopped(quick_pulse: float) -> None:
         [sys.executable, "-m", "echo_env"], environment={"AIOENV_PORT": "0"}
     ) as process:
         url = process.wait_address(30)
-        async with connected(url, close_timeout_s=0.1, **QUICK_PINGS) as connection:
+        options = {"close_timeout_s": 0.1, "ping_interval_s": 0.05}
+        async with connected(url, ping_timeout_s=DEADLINE_S, **options) as connection:
             assert b"episode_id" in await connection.request(b'{"type":"state"}', "state")
+            connection._options = attrs.evolve(connection._options, ping_timeout_s=0.05)
             os.kill(process.pid, signal.SIGSTOP)
             try:
                 with lost(GONE, None):

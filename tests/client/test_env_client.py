@@ -26,7 +26,7 @@ from echo_env import EchoAction, EchoEnv, EchoObservation
 from echo_env.environment import EchoEnvironment
 from tests.client.conftest import Launch, ServeEcho
 from tests.client.scripted import Peer, error, observation, scripted, state
-from tests.conftest import Serve, Served, eventually
+from tests.conftest import DEADLINE_S, Serve, Served, eventually, limit_replies
 from tests.environments import AsyncWorld, Census, Heard, Tally, Word, populate
 
 
@@ -944,10 +944,13 @@ async def test_a_state_may_say_more_than_its_class(serve: Serve, census: Census)
 async def test_a_step_that_takes_too_long(serve: Serve, census: Census) -> None:
     """A step past its time is a `RequestTimeout`; its late reply is dropped, the next is right."""
     served = await serve(populate(census, AsyncWorld))
-    async with WorldEnv(served.url, message_timeout_s=0.5) as env:
+    async with WorldEnv(served.url) as env:
+        limit_replies(env, 0.05)
         with pytest.raises(RequestTimeout) as caught:
             await env.step(Word("hang"))
-        assert str(caught.value) == "no reply to step within 0.5 s"
+        assert str(caught.value) == "no reply to step within 0.05 s"
+        limit_replies(env, DEADLINE_S)
+        await eventually(lambda: census.hanging)
         census.open_gate()
         assert (await env.step(Word("next"))).observation.text == "next"
         assert (await env.state()).heard == ["hang", "next"]

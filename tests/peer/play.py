@@ -263,6 +263,39 @@ async def errors(url: str) -> Report:
     return report
 
 
+async def failed_reset(url: str) -> Report:
+    """Reset where no environment can be made."""
+    async with connect(EchoEnv, url) as env:
+        try:
+            return {"reset": seen(await env.reset())}
+        except Exception as exc:
+            return {"error": seen_error(exc)}
+
+
+async def _failed_step(url: str, message: str) -> Report:
+    """Take a step that fails, then go on in the same session."""
+    async with connect(EchoEnv, url) as env:
+        await env.reset(episode_id="ep-failed")
+        report: Report = {}
+        try:
+            report["result"] = seen(await env.step(EchoAction(message=message)))
+        except Exception as exc:
+            report["error"] = seen_error(exc)
+        report["step"] = seen(await env.step(EchoAction(message="Hi")))
+        report["state"] = seen_state(await env.state())
+        return report
+
+
+async def step_that_raises(url: str) -> Report:
+    """Take a step that raises there."""
+    return await _failed_step(url, "fault: raise")
+
+
+async def step_that_hangs(url: str) -> Report:
+    """Take a step that takes too long there."""
+    return await _failed_step(url, "fault: hang")
+
+
 async def before_reset(url: str) -> Report:
     """Ask for the state and take a step in a session that was never reset."""
     async with connect(EchoEnv, url) as env:
@@ -355,6 +388,9 @@ SCENARIOS: dict[str, Callable[[str], Any]] = {
         new_session_sync,
         capacity,
         errors,
+        failed_reset,
+        step_that_raises,
+        step_that_hangs,
         before_reset,
         unknown_reset_option,
         large,
