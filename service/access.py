@@ -172,7 +172,8 @@ def _came_to_loopback(request: web.Request) -> bool:
 
 
 def _is_local_name(name: str | None) -> bool:
-    return name is not None and (name == "localhost" or _is_loopback(name))
+    """Whether a name leads to this machine for everybody, so that nobody can own it (RFC 6761)."""
+    return name is not None and (f".{name}".endswith(".localhost") or _is_loopback(name))
 
 
 def _is_loopback(address: str) -> bool:

@@ -332,6 +332,7 @@ async def test_any_other_subprotocol_is_refused(
         ({"Origin": "https://space.test", "Host": "space.test"}, "space.test"),
         ({"Origin": "https://localhost", "Host": "localhost:443"}, None),
         ({"Origin": "http://localhost", "Host": "localhost:80"}, None),
+        ({"Origin": "http://a.localhost:8000", "Host": "a.localhost:8000"}, None),
         ({"Origin": "http://[::1]:8000", "Host": "[::1]:8000"}, None),
     ],
 )
@@ -356,6 +357,7 @@ async def test_a_page_of_the_public_name_may_connect(
         {"Origin": "https://", "X-Forwarded-Host": ""},
         {"Origin": "https://:443", "X-Forwarded-Host": ""},
         {"Origin": "http://evil.test", "Host": "evil.test"},
+        {"Origin": "http://evillocalhost", "Host": "evillocalhost"},
     ],
 )
 async def test_no_other_name_may(
