@@ -1,12 +1,10 @@
 """``aioenv push``, as a process, against a Hub on loopback that it takes for the real one."""
 
 import os
-import pty
 import random
+import re
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable
 from importlib.metadata import requires
 from pathlib import Path
@@ -17,9 +15,8 @@ import yaml
 from aioenv.cli.push import PACKAGES
 from tests.hub.hub import Hub
 from tests.hub.pushing import READER, TOKEN, Push, hub_variables
+from tests.hub.terminal import Terminal
 
-#: How long a terminal may take to do what it is about to do, before it counts as hung.
-DEADLINE_S = 30.0
 #: Of a size that the Hub keeps apart, and of a kind that nothing compresses.
 LARGE = random.Random(7).randbytes(200_000)
 
@@ -462,50 +459,6 @@ def test_packages_are_missing(environment_folder: Path, tmp_path: Path) -> None:
 # On a terminal
 
 
-class Terminal:
-    """A process on a terminal of its own."""
-
-    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
-        self._master, slave = pty.openpty()
-        self._process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True,
-        )  # fmt: skip
-        os.close(slave)
-        self.printed = ""
-
-    def wait_text(self, text: str) -> None:
-        """Read until it has printed a text."""
-        while text not in self.printed:
-            assert self._read(), self.printed
-
-    def wait_keys(self) -> None:
-        """Wait until it takes single keys; it throws away what was typed before."""
-        deadline = time.monotonic() + DEADLINE_S
-        while termios.tcgetattr(self._master)[3] & termios.ICANON:
-            assert time.monotonic() < deadline, self.printed
-            time.sleep(0.01)
-
-    def write(self, text: str) -> None:
-        """Type something."""
-        os.write(self._master, text.encode())
-
-    def wait(self) -> int:
-        """Read to its end, and return its exit code."""
-        while self._read():
-            pass
-        os.close(self._master)
-        return self._process.wait()
-
-    def _read(self) -> bool:
-        try:
-            part = os.read(self._master, 4096)
-        except OSError:  # how a terminal says on Linux that nobody is there any more
-            return False
-        self.printed += part.decode(errors="replace")
-        return bool(part)
-
-
 def test_asks_to_log_in_on_a_terminal(hub: Hub, environment_folder: Path, tmp_path: Path) -> None:
     """On a terminal, whoever is not logged in is asked to, and the push goes on; once for all."""
     command = [sys.executable, "-m", "aioenv.cli", "push"]
@@ -522,6 +475,17 @@ def test_asks_to_log_in_on_a_terminal(hub: Hub, environment_folder: Path, tmp_pa
     second = Terminal(command, environment_folder, variables)
     assert second.wait() == 0, second.printed
     assert "Enter your token" not in second.printed
+
+
+def test_upload_shows_progress_on_a_terminal(
+    hub: Hub, environment_folder: Path, tmp_path: Path
+) -> None:
+    """On a terminal, a large file's progress is shown, and then that all are committed."""
+    (environment_folder / "weights.bin").write_bytes(LARGE)
+    command = [sys.executable, "-m", "aioenv.cli", "push"]
+    terminal = Terminal(command, environment_folder, hub_variables(hub, tmp_path, TERM="xterm"))
+    assert terminal.wait() == 0, terminal.printed
+    assert re.search(r"weights\.bin: 100%.*committing", terminal.printed, re.DOTALL)
 
 
 def test_leaving_the_prompt_is_no_fault(hub: Hub, environment_folder: Path, tmp_path: Path) -> None:
