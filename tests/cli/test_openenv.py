@@ -1,19 +1,18 @@
 """The script ``openenv``: ours, but where OpenEnv's own package is installed, theirs."""
 
-import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from aioenv.cli import openenv
+from aioenv.cli.wheel import Wheel
 from tests.hub.pushing import script_path
 from tests.peer.provision import OPENENV_VERSION, Peer
 
-ROOT = Path(__file__).parents[2]
-OURS = ("aioenv", "service", "client", "cli", "echo_env", "setup.cfg", "pyproject.toml")
 INSTALL_TIMEOUT_S = 240.0
 
 
@@ -62,34 +61,29 @@ def test_is_theirs_where_openenv_is_installed(peer: Peer, tmp_path: Path) -> Non
     """Whichever is installed last, ``openenv`` is OpenEnv's and ``aioenv`` ours."""
     bin_folder = _installed_beside(peer, tmp_path)
     assert "aioenv" in (bin_folder / "openenv").read_text()
-    _check(bin_folder)
+    theirs = printed([str(bin_folder / "openenv"), "--help"])
+    assert "harbor" in theirs  # a command of theirs alone
     # In the other order: OpenEnv's script takes the place of ours.
     _pip(peer, bin_folder, "--no-deps", "--ignore-installed", f"openenv=={OPENENV_VERSION}")
     assert "aioenv" not in (bin_folder / "openenv").read_text()
-    _check(bin_folder)
-
-
-def _check(bin_folder: Path) -> None:
-    theirs = printed([str(bin_folder / "openenv"), "--help"])
-    assert "harbor" in theirs  # a command of theirs alone
     assert "harbor" not in printed([str(bin_folder / "aioenv"), "--help"])
 
 
 def _installed_beside(peer: Peer, folder: Path) -> Path:
     """Install ours in an environment that has all of the peer's; the peer stays as it is."""
-    venv, sources = folder / "venv", folder / "sources"
+    venv = folder / "venv"
     printed([str(peer.python), "-I", "-m", "venv", "--without-pip", str(venv)])
     where = [str(peer.python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     theirs = printed(where).strip()
+    ours = sysconfig.get_path("purelib")
     (site_packages,) = venv.glob("lib/python*/site-packages")
-    (site_packages / "peer.pth").write_text(f"{theirs}\n")
-    sources.mkdir()
-    for name in OURS:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, sources / name)
-    for name in ("README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources / name)
-    _pip(peer, venv / "bin", str(sources))
+    # What both need is there already, where both are of one Python.
+    is_shared = site_packages.parent.name == Path(ours).parent.name
+    (site_packages / "others.pth").write_text(f"{theirs}\n{ours}\n" if is_shared else theirs)
+    wheel = Wheel.of_this()
+    (folder / wheel.filename).write_bytes(wheel.content)
+    options = ["--ignore-installed", *["--no-deps"] * is_shared]
+    _pip(peer, venv / "bin", *options, str(folder / wheel.filename))
     return venv / "bin"
 
 

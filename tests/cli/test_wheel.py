@@ -55,7 +55,9 @@ def test_wheel_is_pips_own(tmp_path: Path) -> None:
     for name in FILES:
         shutil.copy(ROOT / name, source)
     pip = (sys.executable, "-m", "pip")
-    run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, source, cwd=tmp_path)
+    # Built with the setuptools that is here, which each virtual environment finds as well.
+    options = ("--quiet", "--no-deps", "--no-build-isolation")
+    run(*pip, "wheel", *options, "--wheel-dir", tmp_path, source, cwd=tmp_path)
     (reference,) = tmp_path.glob("*.whl")
     shutil.rmtree(source / "build", ignore_errors=True)
 
@@ -69,14 +71,11 @@ def test_wheel_is_pips_own(tmp_path: Path) -> None:
         venv = tmp_path / f"venv-{kind}"
         run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)
         python = venv / "bin/python"
-        run(*pip, "--python", python, "install", "--quiet", "--no-deps", *what, cwd=tmp_path)
         # Our own dependencies will do.
-        packages = Path(
-            run(
-                python, "-c", "import sysconfig as s; print(s.get_path('purelib'))", cwd=tmp_path
-            ).strip()
-        )
+        (packages,) = venv.glob("lib/python*/site-packages")
         (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        install = (*pip, "--python", python, "install", "--ignore-installed")
+        run(*install, *options, *what, cwd=tmp_path)
         run(python, "-m", "aioenv.cli", "init", "word_game", "-d", tmp_path / kind, cwd=tmp_path)
         (wheel,) = (tmp_path / kind / "wheels").iterdir()
         assert wheel.name == reference.name
