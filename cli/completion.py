@@ -16,6 +16,8 @@ Examples:
   aioenv completion zsh >> ~/.zshrc
   aioenv completion fish > ~/.config/fish/completions/aioenv.fish
   eval "$(aioenv completion bash)"    for this shell only
+\b
+zsh completes nothing before: autoload -U compinit && compinit
 """
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))

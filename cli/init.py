@@ -55,6 +55,8 @@ def init(name: ProjectName, directory: Path | None) -> None:
     click.echo("Then, or at once:")
     if folder.resolve() != Path.cwd():
         click.echo(f"  cd {folder}")
-    click.echo("  make test     passes its tests, in a virtual environment of its own")
-    click.echo("  make serve    serves it on http://127.0.0.1:8000")
-    click.echo(f"  aioenv build  builds its image, {name.image}:latest")
+    click.echo("  make test      passes its tests, in a virtual environment of its own")
+    click.echo("  make serve     serves it on http://127.0.0.1:8000")
+    click.echo("  make validate  checks what serving, building and deploying it need")
+    click.echo(f"  make image     builds its image, {name.image}:latest")
+    click.echo("  aioenv push    deploys it to a Space of Hugging Face's")

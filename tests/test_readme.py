@@ -1,5 +1,6 @@
 """The README: every code block runs, and every table that is made from the code is up to date."""
 
+import json
 import os
 import re
 import shlex
@@ -38,9 +39,15 @@ def _needs_docker(block: str) -> bool:
 PYTHON_BLOCKS = [block for block in _blocks("python") if not _needs_docker(block)]
 LAUNCHING_BLOCKS = [block for block in _blocks("python") if _needs_docker(block)]
 DOCKER_BLOCKS = [block for block in _blocks("bash") if _needs_docker(block)]
-DEPLOY_BLOCKS = [block for block in _blocks("bash") if "openenv push" in block]
+# The path of an author goes on to Docker and the Hub: see tests/docker/test_authoring.py.
+AUTHORING_BLOCKS = [block for block in _blocks("bash") if "aioenv init word_game" in block]
+DEPLOY_BLOCKS = [
+    block for block in _blocks("bash") if "openenv push" in block and block not in AUTHORING_BLOCKS
+]
 SHELL_BLOCKS = [
-    block for block in _blocks("bash") if block not in DOCKER_BLOCKS and block not in DEPLOY_BLOCKS
+    block
+    for block in _blocks("bash")
+    if block not in (*DOCKER_BLOCKS, *AUTHORING_BLOCKS, *DEPLOY_BLOCKS)
 ]
 
 
@@ -92,7 +99,10 @@ def _check_python(block: str, tmp_path: Path) -> None:
 def test_shell_block_runs(
     block: str, echo_url: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A shell block's commands succeed; what serves does so until it is told to stop."""
+    """A shell block's commands succeed; what serves does so until it is told to stop.
+
+    What is made in this repository is there to be made: `make test` is what runs here.
+    """
     lines = block.replace(ADDRESS_IN_TEXT, echo_url).splitlines()
     served = [line for line in lines if line.startswith("aioenv serve") and "--help" not in line]
     made = [line for line in lines if line.startswith("make ")]
@@ -225,6 +235,12 @@ def test_metrics_table_names_every_metric() -> None:
         if family.name.startswith("aioenv_")
     }
     assert set(re.findall(r"^\| `(aioenv_\w+)` \| (\w+) \|", README, re.MULTILINE)) == exposed
+
+
+@pytest.mark.parametrize("block", _blocks("json"), ids=range(len(_blocks("json"))))
+def test_json_block_is_json(block: str) -> None:
+    """A block that is called JSON can be read as such."""
+    assert isinstance(json.loads(block), dict)
 
 
 def _between(name: str) -> str:

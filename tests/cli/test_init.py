@@ -35,7 +35,13 @@ def test_makes_a_project(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert files_in(folder / "word_game") == FILES
     out, err = capsys.readouterr()
     assert out.startswith("Made word_game, 19 files.")
-    for told in ("word_game/word_game/models.py", "cd word_game", "make test", "aioenv build"):
+    for told in (
+        "word_game/word_game/models.py",
+        "cd word_game",
+        "make test",
+        "make validate",
+        "aioenv push",
+    ):
         assert told in out
     assert err == ""
 

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from tests.conftest import DEADLINE_S
 
-__all__ = ["Run", "Running"]
+__all__ = ["Run", "RunSpace", "Running"]
 
 
 @frozen
@@ -79,6 +79,34 @@ class Run(Protocol):
             host: further entries of the engine's ``HostConfig``.
             env: environment variables.
         """
+
+
+class RunSpace(Protocol):
+    """The `run_space` fixture."""
+
+    async def __call__(self, image: str) -> Running:
+        """Run an image as a Space is run, and wait until it is healthy."""
+
+
+@pytest.fixture
+async def run_space(engine: Docker) -> AsyncIterator[RunSpace]:
+    """Run images as Spaces: as user 1000, with the port published; all end with the test."""
+    containers: list[DockerContainer] = []
+
+    async def run(image: str) -> Running:
+        publish = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+        config = {"Image": image, "User": "1000", "HostConfig": {"PortBindings": publish}}
+        container = await engine.containers.create(config)
+        containers.append(container)
+        await container.start()
+        ports = (await container.show())["NetworkSettings"]["Ports"]["8000/tcp"]
+        space = Running(container, f"http://127.0.0.1:{ports[0]['HostPort']}")
+        await space.wait_healthy()
+        return space
+
+    yield run
+    for container in containers:
+        await container.delete(force=True, v=True)
 
 
 @pytest.fixture

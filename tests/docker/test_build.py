@@ -1,10 +1,9 @@
-"""`aioenv build` with real Docker: a fresh project's image, what goes in, and what goes wrong."""
+"""`aioenv build` with real Docker: what goes in, its options, and what goes wrong."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import pty
 import re
@@ -19,15 +18,13 @@ from pathlib import Path
 import pytest
 
 from aioenv.cli.context import context_paths
-from tests.docker.images import base_image, docker, network_options
-from tests.docker.validator import validate
+from tests.docker.images import base_image, docker
 from tests.peer.process import LineProcess
-from tests.peer.provision import Peer
 
 TIMEOUT_S = 700.0
 COMMAND = [sys.executable, "-m", "aioenv.cli"]
 
-# The fixtures install OpenEnv: func_only.
+# They build images: func_only.
 pytestmark = pytest.mark.timeout(TIMEOUT_S, func_only=True)
 
 BASE_IMAGE = base_image()
@@ -67,46 +64,6 @@ def write(folder: Path, **files: str) -> None:
     (folder / "openenv.yaml").write_text("name: small\n")
     for name, text in files.items():
         (folder / name).write_text(text)
-
-
-# A fresh project
-
-
-def test_fresh_project_is_built_and_played(
-    finish: Finish, tag: str, tmp_path: Path, peer: Peer
-) -> None:
-    """Without an edit its image is built with the wheel beside it, and is played.
-
-    By a rollout, by the README's quick start, and by OpenEnv's validator.
-    """
-    assert finish(*COMMAND, "init", "word_game").returncode == 0
-    project = tmp_path / "word_game"
-    build = finish(
-        *(*COMMAND, "build", "word_game", "--tag", tag),
-        *("--base-image", BASE_IMAGE, *network_options()),
-    )
-    assert build.returncode == 0, build.stderr
-    image_id = docker("image", "inspect", "--format", "{{.Id}}", tag)
-    assert re.match(rf"Built {tag}, \d+ MB, {image_id}\n", build.stdout), build.stdout
-    assert f"aioenv rollout --image {tag} " in build.stdout
-    assert re.search(r"^Step 1/\d+ : ARG BASE_IMAGE", build.stderr, re.MULTILINE)
-
-    rollout = finish(*COMMAND, "rollout", "--image", tag, "--episodes", "8", "--json")
-    assert rollout.returncode == 0, rollout.stderr
-    assert json.loads(rollout.stdout)["errors"] == {}
-
-    readme = (project / "README.md").read_text("utf-8")
-    block = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)[0]
-    block = block.replace("word-game:latest", tag)
-    play = finish(sys.executable, "-W", "error", "-c", block, PYTHONPATH=str(project))
-    assert (play.returncode, play.stderr) == (0, "")
-    assert play.stdout.splitlines() == [
-        "5: higher, reward 0.0",
-        "8: lower, reward 0.0",
-        "6: found, reward 1.0",
-    ]
-
-    validate(peer, project, tmp_path / "report.json")
 
 
 # What goes into it

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiodocker import Docker
 
 from echo_env import EchoAction, EchoEnv
-from tests.docker.conftest import Running
+from tests.docker.conftest import RunSpace
 from tests.docker.images import BUILD_TIMEOUT_S, ROOT, docker
 from tests.hub.hub import Hub
 from tests.hub.pushing import Push
@@ -37,36 +36,25 @@ def space_image(docker_daemon: str) -> Iterator[str]:
 
 
 async def test_our_own_repository_is_a_working_space(
-    hub: Hub, push: Push, base: list[object], space_image: str, engine: Docker, tmp_path: Path
+    hub: Hub,
+    push: Push,
+    base: list[object],
+    space_image: str,
+    run_space: RunSpace,
+    tmp_path: Path,
 ) -> None:
     """What arrives of this repository is built as it stands, as the Hub does it, and plays."""
     pushed = push(ROOT, *base)
     assert pushed.code == 0, pushed.err
-    clone = tmp_path / "clone"
-    for name, content in hub.spaces["ada/echo_env"].files.items():
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        (clone / name).write_bytes(content)
+    clone = hub.spaces["ada/echo_env"].clone(tmp_path / "clone")
     build = ["build", "--quiet", "--network", "host", "--tag", space_image, clone]
     docker(*build, timeout_s=BUILD_TIMEOUT_S)
-    # A Space runs as user 1000, and publishes the port that its card names.
-    config = {
-        "Image": space_image,
-        "User": "1000",
-        "HostConfig": {"PortBindings": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}},
-    }
-    container = await engine.containers.create(config)
-    try:
-        await container.start()
-        facts = await container.show()
-        port = facts["NetworkSettings"]["Ports"]["8000/tcp"][0]["HostPort"]
-        echo = Running(container, f"http://127.0.0.1:{port}")
-        await echo.wait_healthy()
-        async with EchoEnv(base_url=echo.url) as env:
-            await env.reset()
-            assert (await env.step(EchoAction("Hi"))).observation.echoed_message == "Hi"
-        assert "ENABLE_WEB_INTERFACE=true" in facts["Config"]["Env"]
-    finally:
-        await container.delete(force=True, v=True)
+    echo = await run_space(space_image)
+    async with EchoEnv(base_url=echo.url) as env:
+        await env.reset()
+        assert (await env.step(EchoAction("Hi"))).observation.echoed_message == "Hi"
+    facts = await echo.container.show()
+    assert "ENABLE_WEB_INTERFACE=true" in facts["Config"]["Env"]
 
 
 # The registry

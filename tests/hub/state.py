@@ -1,6 +1,7 @@
 """What a Hub keeps: who may do what, and Spaces with their files, settings and pull requests."""
 
 import hashlib
+from pathlib import Path
 
 from attrs import define, field, frozen
 
@@ -65,6 +66,13 @@ class Space:
     def files(self) -> dict[str, bytes]:
         """What anybody who clones it has."""
         return self.head.files
+
+    def clone(self, folder: Path) -> Path:
+        """Write its files to a folder, and return that."""
+        for name, content in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return folder
 
 
 @define
