@@ -121,7 +121,7 @@ def test_unexpected_error_is_one_line(
 def test_no_color_is_respected(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], colour: bool | None
 ) -> None:
-    """Where ``NO_COLOR`` is set to anything, no command colours what it prints."""
+    """Where ``NO_COLOR`` is set to anything, click takes the colours out of what is printed."""
     seen: list[bool | None] = []
 
     @click.command()

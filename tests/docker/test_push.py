@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.docker.images import BUILD_TIMEOUT_S, ROOT, docker
 from tests.hub.hub import Hub
 from tests.hub.pushing import Push
 from tests.hub.registry import USER, Registry
+from tests.hub.terminal import Terminal
 
 # They build images: func_only.
 pytestmark = pytest.mark.timeout(600, func_only=True)
@@ -115,6 +118,18 @@ def test_registry(
     assert "ENABLE_WEB_INTERFACE=true" in config["config"]["Env"]
     assert all(layer["digest"] in registry.blobs for layer in manifest["layers"])
     assert _files_of(image, tmp_path) == ["app/app.py", "app/data/a.txt"]
+
+
+def test_registry_shows_progress_on_a_terminal(
+    scratch: Path, registry: Registry, image: str, account: Path
+) -> None:
+    """On a terminal, how much of all layers has been pushed is shown."""
+    (scratch / "data/large.bin").write_bytes(os.urandom(2_000_000))
+    command = [sys.executable, "-m", "aioenv.cli", "push", "--registry", f"{registry.address}/lab"]
+    variables = {"DOCKER_CONFIG": str(account), "TERM": "xterm", "COLUMNS": "120"}
+    terminal = Terminal(command, scratch, {**os.environ, **variables})
+    assert terminal.wait() == 0, terminal.printed
+    assert re.search(rf"pushing {image} .* MB", terminal.printed)
 
 
 def test_registry_refuses(push: Push, scratch: Path, registry: Registry, image: str) -> None:
