@@ -110,6 +110,7 @@ async def test_an_action_is_taken_again_as_it_was(serve: Serve, open_page: OpenP
     await playing.page.get_by_role("button", name="Show step 1").click()
     await playing.button("Use its action again").click()
     await expect(playing.field("Note")).to_have_value("plain")
+    await expect(playing.button("Form")).to_have_attribute("aria-pressed", "true")
     await playing.button("Step").click()
     await expect(playing.figure("steps")).to_have_text("3")
     await playing.page.get_by_role("button", name="Show step 2").click()
