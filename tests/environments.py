@@ -90,6 +90,11 @@ class Census:
         self._gate.clear()
         self._plain_gate.clear()
 
+    def free_plain_calls(self) -> None:
+        """Let those plain calls go on that hang now."""
+        self._plain_gate.set()
+        self._plain_gate.clear()
+
     async def hang(self) -> None:
         """Wait for the gate as a coroutine."""
         with self._hanging():

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from typing import Any
 
+import aiohttp
 import pytest
 import websockets.asyncio.client as foreign
 from websockets.exceptions import ConnectionClosed
@@ -24,15 +25,15 @@ CLIENTS = 10 * LIMIT
 LIVES = 3  # connections of each client, one after the other
 
 ENDINGS = ["close frame", "close message", "abort idle", "abort in mid-step", "crash"]
+HTTP_FATES = ["one request", "broken request", "ended session", "left session"]
 
 
 class Client:
     """One who comes back a few times, and never leaves in the same way."""
 
-    def __init__(self, served: Served, seed: int, *, may_hang: bool) -> None:
+    def __init__(self, served: Served, seed: int) -> None:
         self.served = served
         self.random = random.Random(seed)
-        self.may_hang = may_hang
         self.fates: Counter[str] = Counter()
 
     async def live(self) -> None:
@@ -50,8 +51,13 @@ class Client:
                 raise AssertionError("a client met what no client may meet") from life.exception()
 
     async def _one_life(self) -> None:
-        if self.random.random() < 0.1:
+        lot = self.random.random()
+        if lot < 0.1:
             await self._break_off_the_handshake()
+            return
+        if lot < 0.4:
+            async with aiohttp.ClientSession(self.served.url) as http:
+                self.fates[await self._play_over_http(http)] += 1
             return
         wait_s = self.random.choice(["", "?wait_s=0.05", "?wait_s=30", "?wait_s=30"])
         socket = await foreign.connect(
@@ -83,14 +89,51 @@ class Client:
         elif ending == "abort idle":
             socket.transport.abort()
         elif ending == "abort in mid-step":
-            text = "hang" if self.may_hang else "pause"
-            await socket.send(json.dumps({"type": "step", "data": {"text": text}}))
+            await socket.send('{"type":"step","data":{"text":"hang"}}')
             for _ in range(self.random.randrange(20)):
                 await asyncio.sleep(0)
             socket.transport.abort()
         elif ending == "crash":
             socket.transport.close()  # as the system does it for a process that died
         return ending
+
+    async def _play_over_http(self, http: aiohttp.ClientSession) -> str:
+        fate = self.random.choice(HTTP_FATES)
+        query = self.random.choice(["", "?wait_s=0.05", "?wait_s=30", "?wait_s=30"])
+        if fate == "broken request":
+            asking = asyncio.create_task(self._post(http, f"/step{query}", "hang"))
+            try:
+                for _ in range(self.random.randrange(100)):
+                    await asyncio.sleep(0)
+            finally:
+                asking.cancel()
+                await asyncio.wait([asking])
+            return fate
+        if fate == "one request":
+            status, _ = await self._post(http, f"/step{query}", "word")
+            return fate if status == 200 else "refused over HTTP"
+        status, session = await self._post(http, f"/sessions{query}")
+        if status == 503:
+            return "refused over HTTP"
+        headers = {"X-Session-ID": session["session_id"]}
+        for _ in range(self.random.randrange(4)):
+            status, _ = await self._post(http, "/step", "word", headers)
+            assert status in (200, 404), status  # it may be too slow for its session
+        if fate == "ended session":
+            async with http.delete(f"/sessions/{session['session_id']}") as response:
+                assert response.status in (204, 404), response.status
+        return fate
+
+    async def _post(
+        self,
+        http: aiohttp.ClientSession,
+        target: str,
+        text: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        body = {"action": {"text": text}}
+        async with http.post(target, json=body, headers=headers) as response:
+            return response.status, await response.json()
 
     async def _ask(self, socket: foreign.ClientConnection, message: Any) -> Any:
         await socket.send(json.dumps(message))
@@ -106,6 +149,13 @@ class Client:
         self.fates["broken handshake"] += 1
 
 
+async def free_plain_calls(census: Census) -> None:
+    """Let plain calls hang for some milliseconds, long enough to be abandoned; until cancelled."""
+    while True:
+        await asyncio.sleep(0.005)
+        census.free_plain_calls()
+
+
 @pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
 @pytest.mark.parametrize(
     ("world", "seed"), [(AsyncWorld, 1), (AsyncWorld, 2), (PlainWorld, 3), (MixedWorld, 4)]
@@ -118,16 +168,23 @@ async def test_the_bound_holds(
     # A plain call in its thread cannot be interrupted. Nobody may be left to finish outside the
     # pool's count here, or the limit would not be exact.
     served = await serve(
-        populate(census, world), max_concurrent_envs=LIMIT, max_stragglers=0, heartbeat_s=5.0
+        populate(census, world),
+        max_concurrent_envs=LIMIT,
+        max_stragglers=0,
+        heartbeat_s=5.0,
+        http_idle_timeout_s=0.1,
     )
-    may_hang = world is AsyncWorld
-    clients = [Client(served, seed * 1000 + number, may_hang=may_hang) for number in range(CLIENTS)]
+    served.service.pulse.interval_s = 0.01
+    freeing = asyncio.create_task(free_plain_calls(census))
+    clients = [Client(served, seed * 1000 + number) for number in range(CLIENTS)]
     await asyncio.gather(*(client.live() for client in clients))
 
     fates = sum((client.fates for client in clients), Counter())
-    assert fates.keys() >= {*ENDINGS, "cancelled", "refused", "broken handshake"}, fates
+    known = {*ENDINGS, *HTTP_FATES, "cancelled", "refused", "broken handshake"}
+    assert fates.keys() >= known, fates
     await eventually(lambda: not served.service.pool.statistics().active)
     await eventually(lambda: not census.alive)
+    freeing.cancel()
     statistics = served.service.pool.statistics()
     assert (statistics.waiting, statistics.peak, census.peak) == (0, LIMIT, LIMIT)
     assert census.made == census.closed > LIMIT
