@@ -152,7 +152,7 @@ class Client:
 async def free_plain_calls(census: Census) -> None:
     """Let plain calls hang for some milliseconds, long enough to be abandoned; until cancelled."""
     while True:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
         census.free_plain_calls()
 
 
