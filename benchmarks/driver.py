@@ -13,7 +13,7 @@ from types import FrameType
 
 import attrs
 
-from benchmarks.containers import measure_image, measure_launches
+from benchmarks.containers import measure_image, measure_launches, measure_life
 from benchmarks.contender import RunningContender, open_stage
 from benchmarks.footprint import measure_imports, measure_sizes
 from benchmarks.lineup import BARE, OPENENV, OURS, TWIN, contender, footprint
@@ -110,6 +110,7 @@ def measure(plan: Plan) -> Report:
         if CONTAINERS in plan.parts:
             _say("containers")
             report.image = measure_image(plan.image)
+            report.life = measure_life(plan.image, rounds=plan.rounds)
             report.launches = measure_launches(
                 (OURS, OPENENV), plan.image, starts=STARTS, rounds=plan.rounds, stage=stage
             )

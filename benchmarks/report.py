@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks.containers import ImageSize, Launches
+from benchmarks.containers import ImageSize, Launches, Life
 from benchmarks.contender import Block
 from benchmarks.footprint import ImportTime, InstalledSize
 from benchmarks.lineup import BARE, OPENENV, OURS
@@ -22,6 +22,9 @@ LIMIT_GOAL = 0.85
 OPENENV_GOALS = {1: 5.0, 64: 8.0, 512: 8.0}
 MEMORY_GOAL_KIB = 30.0
 IMPORT_GOAL_S = 0.8
+LAYERS_GOAL_MB = 90.0
+HEALTH_GOAL_S = 2.0
+END_GOAL_S = 1.0
 #: Stands in a cell of which nothing was measured.
 MISSING = "-"
 
@@ -57,6 +60,7 @@ class Report:
     imports: list[ImportTime] = attrs.Factory(list)
     sizes: list[InstalledSize] = attrs.Factory(list)
     image: ImageSize | None = None
+    life: Life | None = None
     launches: list[Launches] = attrs.Factory(list)
 
     def goals(self) -> list[Goal]:
@@ -73,12 +77,20 @@ class Report:
         beyond = self._memory_beyond_bare_kib()
         if beyond is not None:
             name = "server memory of an idle session beyond the bare echo's, KiB"
-            found.append(Goal(name, f"≤ {MEMORY_GOAL_KIB:g}", beyond, beyond <= MEMORY_GOAL_KIB))
+            found.append(_at_most(name, beyond, MEMORY_GOAL_KIB))
         for row in self.imports:
             if row.name == OURS:
                 wanted, met = f"< {IMPORT_GOAL_S:g}", row.seconds < IMPORT_GOAL_S
                 name = "import of client and service in a fresh interpreter, s"
                 found.append(Goal(name, wanted, row.seconds, met))
+        if self.image is not None:
+            name = "the image's layers over its base, MB"
+            found.append(_at_most(name, self.image.own_bytes / 1e6, LAYERS_GOAL_MB))
+        if self.life is not None:
+            name = "from a container's start until it is healthy, s"
+            found.append(_at_most(name, self.life.health_s, HEALTH_GOAL_S))
+            name = "from SIGTERM, with a session open, until it has ended, s"
+            found.append(_at_most(name, self.life.end_s, END_GOAL_S))
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -100,6 +112,13 @@ class Report:
             "imports": [{**attrs.asdict(row), "seconds": row.seconds} for row in self.imports],
             "sizes": [attrs.asdict(row) for row in self.sizes],
             "image": None if self.image is None else attrs.asdict(self.image),
+            "life": None
+            if self.life is None
+            else {
+                **attrs.asdict(self.life),
+                "health_s": self.life.health_s,
+                "end_s": self.life.end_s,
+            },
             "launches": [
                 {**attrs.asdict(row), "start_s": row.start_s, "stop_s": row.stop_s}
                 for row in self.launches
@@ -207,6 +226,10 @@ class Report:
 
 def _at_least(name: str, measured: float, wanted: float) -> Goal:
     return Goal(name, f"≥ {wanted:g}", measured, measured >= wanted)
+
+
+def _at_most(name: str, measured: float, wanted: float) -> Goal:
+    return Goal(name, f"≤ {wanted:g}", measured, measured <= wanted)
 
 
 def _sessions(number: int) -> str:
