@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ __all__ = [
     "make_context",
     "owned_by",
     "wait_none_of",
+    "wait_some_of",
 ]
 
 # Short to wait for, and long enough for a client to connect after the container is healthy.
@@ -118,8 +119,18 @@ async def facts_of(env: EchoEnv) -> dict[str, Any]:
 
 async def wait_none_of(pid: int) -> None:
     """Wait until no container of a process is there any more."""
+    await _wait(lambda: not owned_by(pid))
+
+
+async def wait_some_of(pid: int, *filters: str) -> None:
+    """Wait until Docker has a container of a process."""
+    await _wait(lambda: owned_by(pid, *filters))
+
+
+async def _wait(condition: Callable[[], object]) -> None:
+    """Wait until Docker, asked in a thread, says that a condition holds."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + DEADLINE_S
-    while left := await asyncio.to_thread(owned_by, pid):
-        assert loop.time() < deadline, left
-        await asyncio.sleep(0.05)
+    deadline = loop.time() + 2 * DEADLINE_S  # a process may start first
+    while not await asyncio.to_thread(condition):
+        assert loop.time() < deadline, docker("ps", "--all")
+        await asyncio.sleep(0.03)

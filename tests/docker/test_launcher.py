@@ -118,6 +118,19 @@ async def test_without_models(launch: Launch, echo_image: str) -> None:
         assert result.observation["echoed_message"] == "Hi"
 
 
+async def test_a_space(echo_image: str, nothing_left: None) -> None:
+    """A Space's image is launched by the Space's name."""
+    name = f"aioenv-test-{os.getpid()}"
+    image = f"registry.hf.space/{name}-echo:latest"
+    docker("tag", echo_image, image)
+    try:
+        async with EchoEnv.from_env(f"{name}/echo") as env:
+            await check(env)
+            assert (await facts_of(env))["Config"]["Image"] == image
+    finally:
+        docker("rmi", image)
+
+
 # How it runs
 
 

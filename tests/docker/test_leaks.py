@@ -5,7 +5,8 @@ import itertools
 import os
 import re
 import signal
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,7 +20,14 @@ from aioenv.client.owners import Owner
 from echo_env import EchoAction, EchoEnv
 from tests.conftest import eventually
 from tests.docker.images import docker
-from tests.docker.launching import SHORT_IDLE_S, Launch, Script, owned_by, wait_none_of
+from tests.docker.launching import (
+    SHORT_IDLE_S,
+    Launch,
+    Script,
+    owned_by,
+    wait_none_of,
+    wait_some_of,
+)
 from tests.docker.proxy import Proxy
 
 # The fixtures build an image: func_only.
@@ -131,14 +139,24 @@ async def test_cancelled_at_every_await(launch: Launch, times: int) -> None:
 
 
 @pytest.mark.parametrize("state", ["created", "running"])
-async def test_cancelled_while_docker_works(launch: Launch, state: str) -> None:
+async def test_cancelled_while_docker_works(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
     """A launch that is cancelled while Docker starts its container leaves nothing either."""
-    for _ in range(3):
-        starting = asyncio.create_task(_connect(launch()))
-        await _wait_created(f"status={state}")
+    with _held_at(state, monkeypatch) as options:
+        starting = asyncio.create_task(_connect(launch(**options)))
+        await wait_some_of(os.getpid(), f"status={state}")
         starting.cancel()
         await asyncio.wait([starting])
         assert await asyncio.to_thread(owned_by, os.getpid()) == []
+
+
+@contextmanager
+def _held_at(state: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Let launches get no further than to a state of their containers; gives options for them."""
+    with Proxy("POST .*/start " if state == "created" else "(?!)", holds=True) as proxy:
+        monkeypatch.setenv("DOCKER_HOST", proxy.url)
+        yield {"command": ["sleep", "600"], "stop_timeout_s": 0}
 
 
 async def test_cancelled_while_it_closes(launch: Launch) -> None:
@@ -159,7 +177,7 @@ def test_the_event_loop_ends_in_the_middle(launch: Launch) -> None:
 
     async def main() -> None:
         task = asyncio.create_task(_connect(launch()))
-        await _wait_created()
+        await wait_some_of(os.getpid())
         for _ in range(2):
             task.cancel()
             await asyncio.sleep(0)
@@ -173,7 +191,7 @@ def test_the_event_loop_ends_while_it_starts(launch: Launch) -> None:
 
     async def main() -> None:
         main.task = asyncio.create_task(_connect(launch()))  # type: ignore[attr-defined]
-        await _wait_created()
+        await wait_some_of(os.getpid())
 
     asyncio.run(main())
     assert owned_by(os.getpid()) == []
@@ -192,12 +210,6 @@ def test_the_event_loop_ends_while_docker_creates(
 
         asyncio.run(main())
         assert owned_by(os.getpid()) == []
-
-
-async def _wait_created(*filters: str) -> None:
-    """Wait until Docker has a container of this process."""
-    while not await asyncio.to_thread(owned_by, os.getpid(), *filters):
-        pass
 
 
 async def _connect(env: EchoEnv) -> None:
@@ -227,7 +239,7 @@ async def test_closed_while_it_starts(launch: Launch) -> None:
     """A client that is closed by somebody else gives up its start."""
     env = launch()
     starting = asyncio.ensure_future(env.connect())
-    await _wait_created()
+    await wait_some_of(os.getpid())
     await env.close()
     assert await asyncio.to_thread(owned_by, os.getpid()) == []
     with pytest.raises(Closed):
@@ -295,14 +307,16 @@ def test_ctrl_c(script: Script, source: str) -> None:
 
 @pytest.mark.parametrize("source", [IN_A_CONTEXT, BLOCKING], ids=["async with", "with"])
 @pytest.mark.parametrize("state", ["created", "running"])
-def test_ctrl_c_while_it_starts(script: Script, source: str, state: str) -> None:
+async def test_ctrl_c_while_it_starts(
+    script: Script, monkeypatch: pytest.MonkeyPatch, source: str, state: str
+) -> None:
     """So does one that is interrupted before it could play."""
-    process = script(source)
-    while not owned_by(process.pid, f"status={state}") and process._process.poll() is None:
-        pass
-    os.kill(process.pid, signal.SIGINT)
-    process._process.wait(60)
-    assert owned_by(process.pid) == []
+    with _held_at(state, monkeypatch) as options:
+        process = script(source.replace("(IMAGE)", f"(IMAGE, **{options})"))
+        await wait_some_of(process.pid, f"status={state}")
+        os.kill(process.pid, signal.SIGINT)
+        process._process.wait(60)
+        assert owned_by(process.pid) == []
 
 
 def test_a_program_that_forgets_to_close(script: Script) -> None:
@@ -355,8 +369,7 @@ async def test_killed_while_it_plays(script: Script) -> None:
 async def test_killed_while_it_starts(script: Script) -> None:
     """So it does where nobody had used it yet."""
     process = script(IN_A_CONTEXT.replace("(IMAGE)", f"(IMAGE, idle_exit_s={SHORT_IDLE_S})"))
-    while not await asyncio.to_thread(owned_by, process.pid, "status=running"):
-        assert process._process.poll() is None
+    await wait_some_of(process.pid, "status=running")
     os.kill(process.pid, signal.SIGKILL)
     await wait_none_of(process.pid)
 

@@ -12,9 +12,8 @@ from aioenv import Closed, LaunchFailed
 from aioenv.client import ContainerLauncher, Fleet, rollout
 from aioenv.client import engine as engine_module
 from echo_env import EchoAction, EchoEnv
-from tests.conftest import eventually
 from tests.docker.images import docker
-from tests.docker.launching import Launch, owned_by
+from tests.docker.launching import Launch, owned_by, wait_some_of
 
 # The fixtures build an image: func_only.
 pytestmark = pytest.mark.timeout(100, func_only=True)
@@ -50,12 +49,11 @@ async def test_sixteen_at_once(launch: Launch, monkeypatch: pytest.MonkeyPatch) 
 
     async def play(number: int) -> tuple[str | None, str]:
         async with launch(memory="128m") as env:
-            together.append(number)
-            await eventually(lambda: len(together) == 16)
+            await all_of_them.wait()
             result = await env.step(EchoAction(f"I am {number}"))
             return env.base_url, result.observation.echoed_message
 
-    together: list[int] = []
+    all_of_them = asyncio.Barrier(16)
     outcomes = await asyncio.gather(*(play(number) for number in range(16)))
     assert [said for _, said in outcomes] == [f"I am {number}" for number in range(16)]
     assert len({url for url, _ in outcomes}) == 16
@@ -107,8 +105,7 @@ async def test_a_fleet_that_is_cancelled(launch: Launch) -> None:
     """A start that is cancelled leaves nothing behind."""
     fleet = Fleet([launch() for _ in range(3)])
     starting = asyncio.create_task(fleet.start())
-    while not await asyncio.to_thread(owned_by, os.getpid()):
-        pass
+    await wait_some_of(os.getpid())
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()
@@ -117,14 +114,28 @@ async def test_a_fleet_that_is_cancelled(launch: Launch) -> None:
 
 async def test_a_rollout_survives_a_container(launch: Launch) -> None:
     """Where a container of the fleet dies, its episodes begin anew in the one that follows."""
+    playing, killed = asyncio.Semaphore(0), asyncio.Event()
+
+    async def policy(result: Any, episode: Any) -> EchoAction:
+        playing.release()
+        await killed.wait()
+        return EchoAction("Hi")
+
+    async def kill(container_id: str) -> None:
+        for _ in range(4):
+            await playing.acquire()
+        await asyncio.to_thread(docker, "kill", container_id)
+        killed.set()
+
     async with Fleet([launch() for _ in range(2)]) as fleet:
-        killed = False
-        async for trajectory in rollout(fleet, say, episodes=60, concurrency=4, steps=20):
-            assert trajectory.failure is None
-            if not killed:
-                killed = True
-                launcher: Any = fleet.members[0]._launcher
-                await asyncio.to_thread(docker, "kill", launcher.container_id)
+        launcher: Any = fleet.members[0]._launcher
+        first = launcher.container_id
+        killing = asyncio.create_task(kill(first))
+        run = rollout(fleet, policy, episodes=8, concurrency=4, steps=3)
+        assert [trajectory.failure async for trajectory in run] == [None] * 8
+        await killing
+        assert run.statistics().retries == 2
+        assert launcher.container_id not in (None, first)
 
 
 def test_an_empty_fleet() -> None:
