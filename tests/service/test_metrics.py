@@ -199,7 +199,7 @@ async def test_a_straggler_is_seen_while_it_runs(
     scraper = Scraper(http, served)
     talk = await connect(served)
     await talk.echoes()
-    limit_steps(served, 0.05)
+    limit_steps(served, 0.2)
     assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
     figures = await scraper.figures()
     assert figures["aioenv_stragglers"] == 1

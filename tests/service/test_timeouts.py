@@ -16,6 +16,7 @@ from tests.service.conftest import Connect, OpenRaw, RawPeer, limit_steps
 
 HANG = {"type": "step", "data": {"text": "hang"}}
 SHORT_S = 0.05
+THREAD_S = 0.2  # short, but long enough for a thread to have begun
 
 
 def active(served: Served) -> int:
@@ -88,7 +89,7 @@ async def test_a_plain_step_that_takes_too_long_runs_to_its_end(
     served = await serve(populate(census, PlainWorld))
     talk = await connect(served)
     await talk.echoes()
-    limit_steps(served, SHORT_S)
+    limit_steps(served, THREAD_S)
     assert (await talk.refused(HANG))["code"] == "EXECUTION_TIMEOUT"
     assert census.hanging == 1
     assert (await talk.refused({"type": "reset"}))["code"] == "EXECUTION_TIMEOUT"
@@ -107,10 +108,10 @@ async def test_state_waits_for_a_plain_step_within_the_time_of_a_step(
     served = await serve(populate(census, PlainWorld))
     talk = await connect(served)
     await talk.echoes()
-    limit_steps(served, SHORT_S)
+    limit_steps(served, THREAD_S)
     await talk.refused(HANG)
     assert await talk.refused({"type": "state"}) == {
-        "message": f"an earlier call still runs in it, after another {SHORT_S:g} s",
+        "message": f"an earlier call still runs in it, after another {THREAD_S:g} s",
         "code": "EXECUTION_TIMEOUT",
     }
 
@@ -122,7 +123,7 @@ async def test_what_an_abandoned_step_raises_is_nobody_s_surprise(
     served = await serve(populate(census, PlainWorld))
     async with foreign.connect(served.ws_url) as socket:
         await eventually(lambda: served.service._slots)
-        limit_steps(served, SHORT_S)
+        limit_steps(served, THREAD_S)
         await socket.send('{"type":"step","data":{"text":"hang, then raise"}}')
         assert json.loads(await socket.recv())["data"]["code"] == "EXECUTION_TIMEOUT"
         await socket.send('{"type":"state"}')
@@ -208,12 +209,13 @@ async def test_calls_that_are_given_up_starve_nobody(
     """However many outlast their time in sessions that stay open, others find a thread."""
     served = await serve(populate(census, PlainWorld), worker_threads=1, max_stragglers=0)
     body = {"action": {"text": "hang"}, "timeout_s": SHORT_S}
-    for _ in range(3):
+    while census.hanging < 3:  # one whose thread did not begin in time is no straggler
         async with http.post(f"{served.url}/sessions") as response:
             headers = {"X-Session-ID": (await response.json())["session_id"]}
         async with http.post(f"{served.url}/step", json=body, headers=headers) as response:
             assert (await response.json())["code"] == "EXECUTION_TIMEOUT"
-    assert (census.hanging, served.service.workers.stragglers, active(served)) == (3, 3, 3)
+    assert served.service.workers.stragglers == 3
+    assert active(served) >= 3
     await (await connect(served)).echoes()
 
 
