@@ -7,21 +7,18 @@ end; and where the client was killed, the service itself, once nobody has used i
 
 import asyncio
 import atexit
-import contextlib
-import logging
-import math
 import os
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import attrs
 
 from aioenv import LaunchFailed
 from aioenv.client.container_options import ContainerOptions
-from aioenv.client.engine import ANSWER_S, Engine, docker_errors, remove_container
+from aioenv.client.endings import persist, stop_container, undo_creation
+from aioenv.client.engine import Engine, docker_errors
 from aioenv.client.images import ensure_image
 from aioenv.client.leftovers import remove_unstarted
 from aioenv.client.readiness import Readiness
@@ -29,20 +26,13 @@ from aioenv.client.transport import see_through
 from aioenv.client.watch import Watch
 
 if TYPE_CHECKING:
-    import aiodocker
     from aiodocker.containers import DockerContainer
 
 __all__ = ["ContainerLauncher"]
 
-log = logging.getLogger(__name__)
-
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECT_S = 5.0
 _PORT_IS_TAKEN = re.compile("already (in use|allocated)")
-
-# How often, and after how many seconds each, a container is removed that may only be coming.
-_LATE_REMOVALS = 50
-_LATE_PAUSE_S = 0.1
 
 # What was started and not stopped, with the event loop that it was started on.
 _running: "dict[ContainerLauncher, asyncio.AbstractEventLoop]" = {}
@@ -124,7 +114,7 @@ class ContainerLauncher:
         watch, self._watch = self._watch, None
         _running.pop(self, None)
         if watch is not None and self._process == os.getpid():  # a fork leaves it to the parent
-            await see_through(_persist(partial(_stop, watch, self.options.stop_timeout_s)))
+            await see_through(persist(partial(stop_container, watch, self.options.stop_timeout_s)))
 
     async def has_ended(self, patience_s: float = 0.0) -> bool:
         """Whether the container that was started is gone.
@@ -185,7 +175,7 @@ class ContainerLauncher:
             url = await self._bring_up(engine, creating)
         except BaseException:
             watch, self._watch = self._watch, None
-            await see_through(_persist(partial(_undo, creating, name, watch)))
+            await see_through(persist(partial(undo_creation, creating, name, watch)))
             raise
         assert self._watch is not None
         self._watch.tells = True
@@ -281,100 +271,6 @@ def _name_for(image: str) -> str:
     """Return a name for a container, by which it can be removed before its id is known."""
     last = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
     return f"aioenv-{re.sub(r'[^a-zA-Z0-9_.-]', '-', last)}-{os.urandom(4).hex()}"
-
-
-# Ending
-
-
-async def _persist(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do what must be done even where the event loop ends and cancels everything: begin anew."""
-    try:
-        await work()
-    except asyncio.CancelledError:
-        await work()
-
-
-async def _stop(watch: Watch, patience_s: float) -> None:
-    """Have a container end in order, and remove it in any case."""
-    watch.tells = False
-    with _warned(watch.container_id):
-        async with asyncio.timeout(patience_s + ANSWER_S), Engine.joined() as engine:
-            container = engine.docker.containers.container(watch.container_id)
-            with contextlib.suppress(aiohttp.ClientError):
-                await _ask_to_stop(container, patience_s)
-            await remove_container(engine.docker, watch.container_id)
-    await watch.close()
-
-
-async def _ask_to_stop(container: "DockerContainer", patience_s: float) -> None:
-    import aiodocker
-
-    try:
-        await container.stop(t=math.ceil(patience_s))
-    except aiodocker.DockerError as error:
-        log.debug("the container %s was not stopped: %s", container.id[:12], error)
-
-
-async def _undo(
-    creating: "asyncio.Future[DockerContainer]", name: str, watch: Watch | None
-) -> None:
-    """Remove a container whose start failed, whatever had become of it by then."""
-    async with Engine.joined() as engine:  # first: the creation needs it as well
-        await asyncio.wait([creating])
-        outcome = _outcome(creating)
-        if outcome != "refused":
-            with _warned(name):
-                async with asyncio.timeout(ANSWER_S):
-                    if outcome == "created":
-                        await remove_container(engine.docker, name)
-                    else:
-                        await _remove_late(engine.docker, name)
-        if watch is not None:
-            await watch.close()
-
-
-async def _remove_late(docker: "aiodocker.Docker", name: str) -> None:
-    """Remove a container that Docker may be only about to create."""
-    for _ in range(_LATE_REMOVALS):
-        if await remove_container(docker, name):
-            return
-        await asyncio.sleep(_LATE_PAUSE_S)
-
-
-def _outcome(
-    creating: "asyncio.Future[DockerContainer]",
-) -> Literal["created", "refused", "unknown"]:
-    """Tell what Docker said to a creation; where its answer is lost, or never was awaited, nothing.
-
-    The latter is so where the event loop ends, which cancels the request itself.
-    """
-    import aiodocker
-
-    error = asyncio.CancelledError() if creating.cancelled() else creating.exception()
-    if error is None:
-        return "created"
-    is_answer = isinstance(error, aiodocker.DockerError) and error.status != 900
-    return "refused" if is_answer else "unknown"
-
-
-@contextlib.contextmanager
-def _warned(name: str) -> Any:
-    """Tell of a container that could not be removed; whoever asked has ends of its own to tie."""
-    import aiodocker
-
-    try:
-        yield
-    except LaunchFailed as error:
-        reason = error.reason
-    except TimeoutError:
-        reason = "Docker does not answer"
-    except aiodocker.DockerError as error:
-        reason = error.message
-    except (aiohttp.ClientError, OSError, RuntimeError) as error:
-        reason = str(error)
-    else:
-        return
-    log.warning("the container %s may still run: %s; `aioenv prune` removes it", name, reason)
 
 
 @atexit.register

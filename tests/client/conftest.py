@@ -24,6 +24,7 @@ PULSE_S = 0.01
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """Fail the test that leaves a transport open: each `join` has its one `leave`."""
+    transport._transports.clear()  # those of event loops that tests elsewhere have ended
     yield
     left = list(transport._transports.values())
     transport._transports.clear()

@@ -457,7 +457,8 @@ async def test_the_launcher_by_itself(echo_image: str, nothing_left: None) -> No
 
 def test_from_one_event_loop_to_the_next(launch: Launch) -> None:
     """A client may outlive its event loop; its container is found again, or started anew."""
-    env = launch()
+    # The service waits so long for sessions of event loops that have ended.
+    env = launch(env_vars={"AIOENV_CLOSE_TIMEOUT_S": "0.1"})
 
     async def first() -> str:
         await env.reset()

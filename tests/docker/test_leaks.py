@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aioenv import Closed
-from aioenv.client import ContainerOptions, contexts, launched_containers
+from aioenv.client import ContainerOptions, contexts, endings, launched_containers
 from aioenv.client import containers as containers_module
 from aioenv.client import engine as engine_module
 from aioenv.client.engine import Engine
@@ -278,7 +278,7 @@ async def test_docker_is_gone_when_it_closes(
     await launcher._watch.close()
     with monkeypatch.context() as patch, Proxy("POST .*/stop", holds=True) as proxy:
         patch.setattr(contexts, "_SOCKETS", ())
-        patch.setattr(containers_module, "ANSWER_S", 0.1)
+        patch.setattr(endings, "ANSWER_S", 0.1)
         patch.setenv("DOCKER_HOST", proxy.url if host is None else host)
         await env.close()
     words = f"the container {container} may still run: {reason}; `aioenv prune` removes it"
@@ -323,7 +323,9 @@ def test_a_program_that_forgets_to_close(script: Script) -> None:
     """What was not closed is removed when the interpreter ends."""
     process = script(f"""{PLAY}
 async def main():
-    env = await EchoEnv.from_docker_image(IMAGE, idle_exit_s=0)
+    # The service waits so long for a session whose client does not answer any more.
+    variables = {{"AIOENV_CLOSE_TIMEOUT_S": "0.1"}}
+    env = await EchoEnv.from_docker_image(IMAGE, idle_exit_s=0, env_vars=variables)
     await env.reset()
     print("played", flush=True)
 
