@@ -50,7 +50,8 @@ def ps(as_json: bool) -> None:
     epilog="""\b
 --json prints one object: removed [id, …].
 \b
-Exit codes: 0 success, 1 Docker cannot be reached, 2 wrong usage.
+Exit codes: 0 success, 1 Docker cannot be reached or does not remove one of
+them, 2 wrong usage.
 Examples:
   aioenv prune        what was left behind by processes that were killed
   aioenv prune --all  everything that `aioenv ps` lists
