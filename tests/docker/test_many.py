@@ -80,13 +80,13 @@ async def test_one_of_many_fails(launch: Launch) -> None:
 
 async def test_a_rollout_in_a_fleet(launch: Launch) -> None:
     """Episodes are played in all containers alike; the rollout closes none of them."""
-    async with Fleet([launch() for _ in range(3)]) as fleet:
-        assert repr(fleet) == "<Fleet of 3>"
-        assert len(await asyncio.to_thread(owned_by, os.getpid())) == 3
+    async with Fleet([launch() for _ in range(2)]) as fleet:
+        assert repr(fleet) == "<Fleet of 2>"
+        assert len(await asyncio.to_thread(owned_by, os.getpid())) == 2
         run = rollout(fleet, say, episodes=30, concurrency=6, steps=3)
         ended = [trajectory async for trajectory in run]
         assert [trajectory.failure for trajectory in ended] == [None] * 30
-        sessions = [await fleet.new_session() for _ in range(6)]
+        sessions = [await fleet.new_session() for _ in range(4)]
         used = Counter(session.base_url for session in sessions)
         assert used == {member.base_url: 2 for member in fleet.members}
     with pytest.raises(Closed):
@@ -103,7 +103,7 @@ async def test_a_fleet_that_does_not_start(launch: Launch) -> None:
 
 async def test_a_fleet_that_is_cancelled(launch: Launch) -> None:
     """A start that is cancelled leaves nothing behind."""
-    fleet = Fleet([launch() for _ in range(3)])
+    fleet = Fleet([launch() for _ in range(2)])
     starting = asyncio.create_task(fleet.start())
     await wait_some_of(os.getpid())
     starting.cancel()
