@@ -137,6 +137,15 @@ def test_default_name_and_build_args(finish: Finish, tmp_path: Path) -> None:
         docker("image", "rm", "--force", f"{name}:latest")
 
 
+def test_base_image_of_any_dockerfile(finish: Finish, tag: str, tmp_path: Path) -> None:
+    """``--base-image`` takes the place of what the Dockerfile builds upon; the file stays."""
+    write(tmp_path, Dockerfile="FROM nowhere.invalid/none:1\nLABEL word=here\n")
+    build = finish(*COMMAND, "build", "--tag", tag, "--base-image", BASE_IMAGE)
+    assert build.returncode == 0, build.stderr
+    assert f"Step 1/2 : FROM {BASE_IMAGE}\n" in build.stderr
+    assert "nowhere.invalid" in (tmp_path / "Dockerfile").read_text()
+
+
 def test_cache_is_used_or_not(finish: Finish, tag: str, tmp_path: Path) -> None:
     """A second build takes its steps from the first, unless told not to."""
     write(tmp_path, Dockerfile=f"FROM {BASE_IMAGE}\nRUN echo {tag}\n")
