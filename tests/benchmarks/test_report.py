@@ -1,5 +1,6 @@
 """The benchmark's report: figures that agree with each other, and nothing left out."""
 
+from benchmarks.containers import ImageSize, Launches, Life
 from benchmarks.contender import Block
 from benchmarks.lineup import BARE, OPENENV, OURS, TWIN
 from benchmarks.pairs import Comparison, Pair
@@ -48,3 +49,22 @@ def test_attempts_that_failed_are_told() -> None:
     report = Report(pairs=1, proof=[Proof(alike, (1.071, 0.9))])
     assert row(report, title) == "1.00 (after 1.07, 0.90)"
     assert report.as_json()["proof"][0]["failed"] == [1.071, 0.9]
+
+
+def test_what_the_image_promises_is_held_against_its_goals() -> None:
+    """Its layers, its start and its end are goals, each by the median of its rounds."""
+    report = Report(
+        pairs=1,
+        image=ImageSize("echo-env", 150_000_000, 91_000_000),
+        life=Life((1.5, 9.0, 1.9), (0.4, 0.6, 0.5)),
+        launches=[Launches(OURS, 16, (9.0,), (1.0,)), Launches(OPENENV, 16, (12.0,), (2.0,))],
+    )
+    assert [(goal.measured, goal.wanted, goal.met) for goal in report.goals()] == [
+        (91.0, "≤ 90", False),
+        (1.9, "≤ 2", True),
+        (0.5, "≤ 1", True),
+    ]
+    assert "| from a container's start until it is healthy, s | ≤ 2 | 1.90 | met |" in (
+        report.as_markdown()
+    )
+    assert report.as_json()["life"]["end_s"] == 0.5
