@@ -14,7 +14,7 @@ FILES := $(shell find $(SOURCES) -type f ! -name '*.pyc' 2>/dev/null | LC_ALL=C 
 STAMP = $(VENV)/.installed-$(FILES)
 RUN = $(VENV)/bin/
 
-.PHONY: demo test lint screenshots bench serve image clean help
+.PHONY: demo test lint install screenshots bench serve image clean help
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,8 @@ lint: $(STAMP)  ## Check style and types
 	$(RUN)ruff format --check .
 	cd $(VENV) && bin/python -m mypy --config-file "$(CURDIR)/setup.cfg" $(addprefix -p ,$(PACKAGES))
 	$(RUN)python -m mypy benchmarks
+
+install: $(STAMP)  ## Make the virtual environment, as the others do where it is missing
 
 screenshots: $(STAMP)  ## Take the README's pictures of the web interface anew
 	$(RUN)python -m tests.browser.screenshots

@@ -30,10 +30,15 @@ pytest_plugins = [
 DEADLINE_S = 20.0
 
 
-# A shell that starts a job in the background has it ignore Ctrl-C, and so does all that it starts.
-# The tests of Ctrl-C need it, in this process and in those that they start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts a job in the background has it ignore Ctrl-C, `nohup` has it ignore the end of
+# its terminal, and so does all that it starts. The tests of these signals need them, in this process
+# and in those that they start.
+for number, handler in [
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+]:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 async def eventually(condition: Callable[[], object], what: str = "") -> None:
