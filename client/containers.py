@@ -150,7 +150,7 @@ class ContainerLauncher:
             )
 
     async def _check_port(self, engine: Engine) -> None:
-        """Refuse a port of the host's own at which somebody answers, for it would be taken for ours."""
+        """Refuse a port of the host's own where another answers, who would be taken for ours."""
         if self.options.network != "host":
             return
         host, port = engine.host or "127.0.0.1", self.options.port

@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import attrs
@@ -17,7 +17,7 @@ from aioenv.client import EnvClient
 from aioenv.service import SERVICE, Server, Service, Settings, create_app
 from tests.environments import Census, Heard, Tally, Word
 
-__all__ = ["LoopErrors", "Serve", "Served", "eventually", "limit_replies"]
+__all__ = ["LoopErrors", "Serve", "Served", "counting", "eventually", "limit_replies", "serving"]
 
 pytest_plugins = [
     "tests.docker.images",
@@ -30,9 +30,9 @@ pytest_plugins = [
 DEADLINE_S = 20.0
 
 
-# A shell that starts a job in the background has it ignore Ctrl-C, `nohup` has it ignore the end of
-# its terminal, and so does all that it starts. The tests of these signals need them, in this process
-# and in those that they start.
+# A shell that starts a job in the background has it ignore Ctrl-C, and `nohup` the terminal's end;
+# all that the job starts does likewise. The tests of these signals need them, in this process and
+# in those that they start.
 for number, handler in [
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),
@@ -100,6 +100,13 @@ def loop_errors() -> Iterator[LoopErrors]:
 @pytest.fixture
 async def census() -> AsyncIterator[Census]:
     """Count the test's environments; in the end each was closed once, and nothing odd happened."""
+    async with counting() as census:
+        yield census
+
+
+@asynccontextmanager
+async def counting() -> AsyncIterator[Census]:
+    """Count environments as long as the context lasts."""
     census = Census()
     yield census
     census.open_gate()
@@ -141,6 +148,13 @@ class Serve(Protocol):
 @pytest.fixture
 async def serve(census: Census) -> AsyncIterator[Serve]:
     """Serve environments on free ports; all stop with the test, and no slot stays in use."""
+    async with serving(census) as start:
+        yield start
+
+
+@asynccontextmanager
+async def serving(census: Census) -> AsyncIterator[Serve]:
+    """Serve environments as long as the context lasts."""
     async with AsyncExitStack() as stack:
 
         async def start(

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from aioenv import State
 from tests.browser.chromium import launch
 from tests.browser.watch import Watch
-from tests.conftest import DEADLINE_S, Serve, Served
+from tests.conftest import DEADLINE_S, Serve, Served, counting, serving
+from tests.environments import Census
 from tests.worlds.bazaar import Bazaar, Goods, Order
 from tests.worlds.nim import Heap, NimEnvironment, NimState, Take
 from tests.worlds.studio import Easel, Painting, Stroke, StudioEnvironment
@@ -84,16 +86,41 @@ class OpenPage(Protocol):
         """Open a page in a browser context of its own; the end of the test looks at its watch."""
 
 
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+# A browser takes longer to start than most tests take. So it is shared, and with it the event loop
+# that it belongs to; each page has a context of its own, without a trace of the pages before.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have all tests of this folder share an event loop."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     """Run a browser."""
     async with async_playwright() as playwright:
-        browser = await launch(playwright, tmp_path)
+        browser = await launch(playwright, tmp_path_factory.mktemp("browser"))
         yield browser
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def census() -> AsyncIterator[Census]:
+    """Count environments as everywhere else, on the event loop of these tests."""
+    async with counting() as census:
+        yield census
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def serve(census: Census) -> AsyncIterator[Serve]:
+    """Serve them likewise."""
+    async with serving(census) as start:
+        yield start
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_page(serve: Serve, browser: Browser) -> AsyncIterator[OpenPage]:
     """Open pages; each must have kept to its own host, without an error, to the end."""
     watches: list[Watch] = []

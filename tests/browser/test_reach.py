@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from aiohttp import WSMsgType, web
 from playwright.async_api import Route, expect
 
@@ -125,7 +126,7 @@ class Proxy:
         return inner
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stack() -> AsyncIterator[AsyncExitStack]:
     """Close what a test opens."""
     async with AsyncExitStack() as stack:
