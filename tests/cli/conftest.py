@@ -1,5 +1,6 @@
 """What the command line's tests share: folders to serve from, and programs to run."""
 
+import logging
 import os
 import signal
 import socket
@@ -80,6 +81,18 @@ class Program(LineProcess):
 
 
 Start = Callable[..., Program]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo what a command that runs in this process does to logging."""
+    loggers = [logging.getLogger(), logging.getLogger("aioenv")]
+    before = [(logger, logger.level, [*logger.handlers]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        for handler in {*logger.handlers}.difference(handlers):
+            logger.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)
