@@ -6,9 +6,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aioenv.client import EnvClient, Rollout
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = ["live_progress", "live_starts"]
 
@@ -22,20 +25,11 @@ async def live_progress(run: Rollout[Any, Any]) -> AsyncIterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    with Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=12),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} episodes"),
-        TextColumn("{task.fields[rate]:,.0f} steps/s", style="cyan"),
-        TextColumn("{task.fields[sessions]:,} sessions open", style="green"),
-        TextColumn("{task.fields[failed]}", style="red"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        transient=True,
+    with _line(
+        ("{task.completed:,.0f} of {task.total:,.0f} episodes", "none"),
+        ("{task.fields[rate]:,.0f} steps/s", "cyan"),
+        ("{task.fields[sessions]:,} sessions open", "green"),
+        ("{task.fields[failed]}", "red"),
     ) as progress:
         total = run.statistics().episodes
         task = progress.add_task("", total=total, rate=0.0, sessions=0, failed="")
@@ -67,18 +61,7 @@ async def live_starts(clients: Sequence[EnvClient[Any, Any, Any]]) -> AsyncItera
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    with Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=12),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} containers up"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        transient=True,
-    ) as progress:
+    with _line(("{task.completed:,.0f} of {task.total:,.0f} containers up", "none")) as progress:
         task = progress.add_task("", total=len(clients))
 
         def refresh() -> None:
@@ -109,3 +92,19 @@ async def _tick(refresh: Callable[[], None]) -> None:
             await asyncio.sleep(_INTERVAL_S)
     finally:
         refresh()
+
+
+def _line(*columns: tuple[str, str]) -> "Progress":
+    """Return a live line on standard error: a bar, texts each with its style, and the time."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=12),
+        *(TextColumn(text, style=style) for text, style in columns),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+    )
