@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from aioenv import AioEnvError, Contract, PlainContract, SessionLost, StepResult
 from aioenv.client.admission import is_refusal
-from aioenv.client.blocking import anywhere
+from aioenv.client.blocking import anywhere, anywhere_with_action
 from aioenv.client.connection import Connection, ConnectionOptions
 from aioenv.client.containers import ContainerLauncher
 from aioenv.client.images import space_image
@@ -217,7 +217,7 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
         connection = await self._connect()
         return self._parse_result(await self._ask(connection, frame, "reset"))
 
-    @anywhere
+    @anywhere_with_action
     async def step(self, action: ActionT) -> StepResult[ObservationT]:
         """Take an action.
 

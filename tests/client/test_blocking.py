@@ -49,7 +49,8 @@ def test_every_method_blocks(echo_process: str) -> None:
     result = env.step(EchoAction("Hello, World!"))
     assert isinstance(result.observation, EchoObservation)
     assert result.reward == pytest.approx(1.3)
-    assert env.state() == State(episode_id="one", step_count=1)
+    assert env.step(action=EchoAction("Hi")).observation.echoed_message == "Hi"
+    assert env.state() == State(episode_id="one", step_count=2)
     further = env.new_session()
     assert further.state() == State()
     assert isinstance(further, EchoEnv)

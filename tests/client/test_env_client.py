@@ -50,7 +50,8 @@ async def test_an_episode(echo: Served) -> None:
         )
         assert result.reward == pytest.approx(0.2)
         assert (result.done, result.metadata) == (False, {"step_count": 1})
-        assert await env.state() == State(episode_id="one", step_count=1)
+        assert (await env.step(action=EchoAction("Ho"))).observation.echoed_message == "Ho"
+        assert await env.state() == State(episode_id="one", step_count=2)
 
 
 async def test_it_connects_on_first_use(echo: Served) -> None:
