@@ -9,12 +9,15 @@ only notes when it is due, and the timer, when it fires, looks whether one reall
 """
 
 import asyncio
+import math
 from collections import deque
 
 from aioenv import RequestTimeout
 
 __all__ = ["PendingReplies"]
 
+
+_NEVER = math.inf
 
 # A request without its reply: who waits, for what, how long in seconds, and until when. A plain
 # tuple, because one is made for every step.
@@ -31,12 +34,13 @@ class PendingReplies:
         pending: the requests without a reply, the oldest first; each begins with its future.
     """
 
-    __slots__ = ("_loop", "_timer", "pending")
+    __slots__ = ("_loop", "_next_look_at", "_timer", "pending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._next_look_at = _NEVER
 
     @property
     def is_awaited(self) -> bool:
@@ -51,13 +55,9 @@ class PendingReplies:
             limit_s: how long to wait before it raises `RequestTimeout`, in seconds, if ever.
         """
         waiter = self._loop.create_future()
-        if limit_s is None:
-            due_at = float("inf")
-        else:
-            due_at = self._loop.time() + limit_s
-            timer = self._timer
-            if timer is None or timer.when() > due_at:
-                self._set(due_at)
+        due_at = _NEVER if limit_s is None else self._loop.time() + limit_s
+        if due_at < self._next_look_at:
+            self._set(due_at)
         self.pending.append((waiter, operation, limit_s or 0.0, due_at))
         return waiter
 
@@ -67,20 +67,19 @@ class PendingReplies:
         for waiter, *_ in pending:
             if not waiter.done():
                 waiter.set_exception(error)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._set(_NEVER)
 
     def _set(self, due_at: float) -> None:
+        """Look next at a time, in place of another that was set."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due_at, self._look)
+        self._next_look_at = due_at
+        self._timer = self._loop.call_at(due_at, self._look) if due_at < _NEVER else None
 
     def _look(self) -> None:
         """Fail what is late; wait on for what is not; rest when nobody waits."""
-        self._timer = None
         now = self._loop.time()
-        next_due_at = float("inf")
+        next_due_at = _NEVER
         for waiter, operation, limit_s, due_at in self.pending:
             if waiter.done():
                 continue
@@ -88,5 +87,4 @@ class PendingReplies:
                 waiter.set_exception(RequestTimeout(operation, limit_s))
             else:
                 next_due_at = min(next_due_at, due_at)
-        if next_due_at < float("inf"):
-            self._set(next_due_at)
+        self._set(next_due_at)
