@@ -13,6 +13,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 import orjson
+from attrs import ClassProps
+from attrs.exceptions import NotAnAttrsClassError
 
 from aioenv.jsontext import dumps, is_exact
 from aioenv.models import StepResult
@@ -98,7 +100,8 @@ def read(value):
     try:
         {values}
         if {conditions}:
-            return {model}
+            {making_it}
+            return it
     except Exception:
         pass
     return read_any(value)
@@ -111,7 +114,8 @@ def read(frame):
         value = message["data"]
         {values}
         if message["type"] == "step" and len(message) == 2 and {conditions}:
-            return {model}
+            {making_it}
+            return it
     except Exception:
         pass
     return None
@@ -123,12 +127,15 @@ def read(frame):
         message = loads(frame)
         data = message["data"]
         value = data["observation"]
+        done, reward = data.get("done", False), data.get("reward")
         metadata = data.get("metadata")
         {values}
         if message["type"] == "observation" and {conditions}:
-            if metadata != value["metadata"] and not is_exact(metadata, frame):
+            if metadata != {metadata} and not is_exact(metadata, frame):
                 return None
-            return StepResult({model}, {reward}, {done}, metadata)
+            {making_it}
+            {making_result}
+            return result
     except Exception:
         pass
     return None
@@ -157,8 +164,10 @@ def write(value):
     return write_any(value)
 """
 
-# Where the reply to a step has what is no field of the observation on the wire.
-_BESIDE = {"done": "data.get('done', False)", "reward": "data.get('reward')"}
+# What the reply to a step has beside the observation's fields, and what its result is made of, as
+# the source above calls it.
+_BESIDE = {"done": "done", "reward": "reward"}
+_OF_RESULT = {"observation": "it", **_BESIDE, "metadata": "metadata"}
 
 # orjson reads some integers as floats. A field that takes an integer does not take these; what is
 # free-form is looked at.
@@ -187,8 +196,8 @@ def _compiled(
     allowed = [_types_taken(field.type) for field in fields]
     if not _is_flat(fields):
         return None
-    scope: dict[str, Any] = {"model": cls, **names}
-    values, arguments, places = [], [], {}
+    scope: dict[str, Any] = {"model": cls, "new": object.__new__, **names}
+    values, places = [], {}
     conditions = [f"len(value) == {sum(field.name not in beside for field in fields)}"]
     for index, (field, types) in enumerate(zip(fields, allowed, strict=True)):
         place = places[field.name] = f"value{index}"
@@ -198,16 +207,59 @@ def _compiled(
         if "is_exact" in scope and (not {dict, list}.isdisjoint(types) or {int, float} <= {*types}):
             conditions.append(f"is_exact({place}, frame)")
         values.append(f"{place} = {beside.get(field.name, f'value[{field.name!r}]')}")
-        arguments.append(f"{field.name}={place}" if field.kw_only else place)
-    arguments.sort(key=lambda argument: "=" in argument)  # stable: the order of the fields stays
     source = template.format(
-        values="\n        ".join(values),
+        values=_lines(values, 8),
         conditions=" and ".join(conditions),
-        model=f"model({', '.join(arguments)})",
-        reward=places.get("reward"),
-        done=places.get("done"),
+        making_it=_lines(_making("it", "model", cls, places), 12),
+        making_result=_lines(_making("result", "StepResult", StepResult, _OF_RESULT), 12),
+        metadata=places.get("metadata"),
     )
     return _run(source, cls, scope)["read"]
+
+
+def _making(it: str, model: str, cls: Any, values: Mapping[str, str]) -> list[str]:
+    """Write the statements that make an instance of a class.
+
+    An ``__init__`` that only stores the fields takes longer to call than they take to store, so
+    that they are stored without it.
+
+    Args:
+        it: the name to give it.
+        model: the name of its class.
+        cls: the class.
+        values: the expression of each field's value, by the field's name.
+    """
+    names = [field.name for field in attrs.fields(cls)]
+    if _is_made_by_stores(cls):
+        return [f"{it} = new({model})", *(f"{it}.{name} = {values[name]}" for name in names)]
+    return [f"{it} = {model}({', '.join(f'{name}={values[name]}' for name in names)})"]
+
+
+def _is_made_by_stores(cls: Any) -> bool:
+    """Whether making an instance is nothing but storing its fields, with no code of the author's.
+
+    An ``__init__`` of attrs' own is known by the name of its source. Were that another one day,
+    this would be false: slower, and still right.
+    """
+    try:
+        made = attrs.inspect(cls)
+    except NotAnAttrsClassError:  # derived from one
+        return False
+    code = getattr(cls.__init__, "__code__", None)
+    return (
+        code is not None
+        and code.co_filename.startswith("<attrs generated")
+        and type(cls).__call__ is type.__call__
+        and cls.__new__ is object.__new__
+        and cls.__setattr__ is object.__setattr__
+        and not any(hasattr(cls, f"__attrs_{when}_init__") for when in ("pre", "post"))
+        and all(field.validator is None for field in attrs.fields(cls))
+        and made.hashability is not ClassProps.Hashability.HASHABLE_CACHED
+    )
+
+
+def _lines(statements: Sequence[str], indent: int) -> str:
+    return f"\n{' ' * indent}".join(statements)
 
 
 def _writer(

@@ -1,5 +1,6 @@
 """Flat models: the short cut gives what the converter gives, or leaves it to the converter."""
 
+import functools
 import json
 from typing import Annotated, Any
 
@@ -14,11 +15,18 @@ from aioenv import (
     InvalidRequest,
     Observation,
     State,
+    StepResult,
     make_converter,
     make_reader,
 )
-from aioenv.flat import make_flat_reader, make_result_reader, make_step_reader
+from aioenv.flat import (
+    _is_made_by_stores,
+    make_flat_reader,
+    make_result_reader,
+    make_step_reader,
+)
 from aioenv.messages import read_reply, read_request
+from echo_env import EchoAction, EchoObservation
 
 FIELDS = st.one_of(
     st.none(),
@@ -65,6 +73,16 @@ class Nested:
     singles: list[Single]
 
 
+@attrs.define
+class Bare(Observation):
+    """A model whose ``__init__`` only stores."""
+
+    text: str
+    number: float | None
+    anything: dict[str, Any]
+    count: int = 1
+
+
 LEFT: Any = object()  # what stands for "this is for the converter"
 SHARED = {"done": False, "reward": None, "metadata": {}}
 
@@ -74,7 +92,7 @@ def leave(_: Any) -> Any:
     return LEFT
 
 
-@pytest.mark.parametrize("cls", [Flat, Single])
+@pytest.mark.parametrize("cls", [Flat, Bare, Single])
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_short_cut_agrees(cls: type[Any], data: st.DataObject) -> None:
@@ -134,6 +152,178 @@ def test_state_takes_no_short_cut() -> None:
     assert make_reader(State)(value).extra == {"extra": {"a": 1}}
 
 
+# How an instance is made
+
+RAN: list[object] = []  # what the author's own code was called for
+
+
+class Meta(type):
+    """Takes part in the making of its classes' instances."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        RAN.append(cls)
+        return super().__call__(*args, **kwargs)
+
+
+def note(self: Any, *_: Any) -> None:
+    """Stand for whatever an author does while an instance is made."""
+    RAN.append(self)
+
+
+def with_wrapped_init() -> type:
+    """Return a model whose ``__init__`` something has wrapped since."""
+    cls = attrs.make_class("Model", {"text": attrs.field(type=str)})
+    plain = cls.__init__
+
+    @functools.wraps(plain)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        note(self)
+        plain(self, *args, **kwargs)
+
+    cls.__init__ = init  # type: ignore[misc]
+    return cls
+
+
+@attrs.define
+class WithInit:
+    """An author's own ``__init__``."""
+
+    text: str
+
+    def __init__(self, text: str) -> None:
+        note(self)
+        self.text = text
+
+
+class UndecoratedWithInit(Single):
+    """The same, in a class that attrs has not seen."""
+
+    def __init__(self, text: str) -> None:
+        note(self)
+        super().__init__(text)
+
+
+@attrs.define
+class WithNew:
+    """An author's own ``__new__``."""
+
+    text: str
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        note(cls)
+        return super().__new__(cls)
+
+
+@attrs.define
+class WithSetattr:
+    """An author's own ``__setattr__``."""
+
+    text: str
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        note(self)
+        object.__setattr__(self, name, value)
+
+
+@attrs.define
+class WithPre:
+    """A call before the fields are stored."""
+
+    text: str
+
+    def __attrs_pre_init__(self) -> None:
+        note(self)
+
+
+@attrs.define
+class WithPost:
+    """A call after the fields are stored."""
+
+    text: str
+
+    def __attrs_post_init__(self) -> None:
+        note(self)
+
+
+@attrs.define(slots=False)
+class WithMeta(metaclass=Meta):
+    """A metaclass that takes part."""
+
+    text: str
+
+
+@attrs.define(on_setattr=attrs.setters.NO_OP)
+class WithValidator:
+    """A validator, which is heard when an instance is made and not later."""
+
+    text: str = attrs.field(validator=note)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        WithInit,
+        UndecoratedWithInit,
+        WithNew,
+        WithSetattr,
+        WithPre,
+        WithPost,
+        WithMeta,
+        WithValidator,
+        with_wrapped_init(),
+    ],
+)
+def test_authors_code_runs(cls: Any) -> None:
+    """Whatever an author has run while an instance is made runs on the short cut, too."""
+    RAN.clear()
+    expected = cls("a")
+    times, _ = len(RAN), RAN.clear()
+    read = make_flat_reader(cls, leave)({"text": "a"})
+    assert read == expected
+    assert len(RAN) == times > 0
+
+
+@attrs.frozen
+class Frozen:
+    """A model that does not change."""
+
+    text: str
+
+
+@attrs.define(unsafe_hash=True, cache_hash=True)
+class Cached:
+    """A model that keeps its hash."""
+
+    text: str
+
+
+@attrs.define(slots=False)
+class Open:
+    """A model whose instances have a ``__dict__``."""
+
+    text: str
+
+
+class Undecorated(Single):
+    """A class that attrs has not seen."""
+
+
+@pytest.mark.parametrize("cls", [Single, Frozen, Cached, Open, Undecorated])
+def test_made_alike(cls: Any) -> None:
+    """What is made by the short cut is what a call of the class makes."""
+    read, made = make_flat_reader(cls, leave)({"text": "a"}), cls("a")
+    assert read == made
+    assert type(read) is type(made)
+    assert getattr(read, "__dict__", None) == getattr(made, "__dict__", None)
+    assert cls.__hash__ is None or hash(read) == hash(made)
+
+
+@pytest.mark.parametrize("cls", [Bare, Single, EchoAction, EchoObservation, StepResult])
+def test_plain_models_are_only_stored(cls: Any) -> None:
+    """The common models cost no call; a later attrs that is not recognised would be seen here."""
+    assert _is_made_by_stores(cls)
+
+
 # Whole frames
 
 BIG = [2**63, 2**64 - 1, 2**64 + 1, 2**70 + 1, -(2**63), -(2**63) - 1, -(2**70) - 1, 10**400]
@@ -169,6 +359,7 @@ def test_step_frame_agrees(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_result_frame_agrees(data: st.DataObject) -> None:
     """A reply's frame is read as the messages and the converter read it, or left to them."""
+    cls = data.draw(st.sampled_from([Flat, Bare]))
     own = {"text": st.text(), "number": NUMBERS | st.none(), "anything": OBJECTS}
     observation = data.draw(
         st.fixed_dictionaries(
@@ -180,9 +371,9 @@ def test_result_frame_agrees(data: st.DataObject) -> None:
     payload = data.draw(st.fixed_dictionaries({}, optional=beside)) | {"observation": observation}
     kind = data.draw(st.sampled_from(["observation", "observation", "state"]))
     frame = json.dumps({"type": kind, "data": payload}).encode()
-    short = make_result_reader(Flat)(frame)
+    short = make_result_reader(cls)(frame)
     if short is not None:
-        long = Contract(Single, Flat).read_result(read_reply(frame, "observation"))
+        long = Contract(Single, cls).read_result(read_reply(frame, "observation"))
         assert repr(short) == repr(long)
 
 
