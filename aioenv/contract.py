@@ -174,7 +174,8 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         """
         if not isinstance(action, self.action):
             raise TypeError(
-                f"step() takes a {self.action.__name__}, not {type(action).__name__}: {action!r}"
+                f"step() takes an action of the class {self.action.__name__}, "
+                f"not {type(action).__name__}: {action!r}"
             )
         return self._write_action(action)
 
@@ -283,4 +284,4 @@ def _misfit(what: str, error: InvalidRequest) -> ProtocolViolation:
 
 def _require_subclass(cls: Any, base: type) -> None:
     if not (isinstance(cls, type) and issubclass(cls, base)):
-        raise TypeError(f"{cls!r} must be a class derived from aioenv.{base.__name__}")
+        raise TypeError(f"{cls!r} must be an attrs class derived from aioenv.{base.__name__}")

@@ -92,7 +92,9 @@ class CapacityReached(AioEnvError):
             used = "every session is in use"
         else:
             used = f"{self.active} of {self.limit} sessions are in use"
-        return f"{used}; wait with capacity_timeout_s=…, or raise MAX_CONCURRENT_ENVS there"
+        return (
+            f"{used}; wait with a longer capacity_timeout_s=…, or raise MAX_CONCURRENT_ENVS there"
+        )
 
 
 class RequestTimeout(AioEnvError, TimeoutError):

@@ -95,7 +95,7 @@ def report_error(error: BaseException, diagnosis: Diagnosis) -> int:
 def way_out(error: ConnectionFailed) -> str:
     """Return what a user can do about a service that cannot be reached."""
     if error.status is None:
-        return "is it running? `aioenv serve` starts one"
+        return "is it running? `aioenv serve` in its folder starts one"
     if error.status == 401:
         return "pass its token with --header 'Authorization: Bearer …'"
     return "is it the address of an environment?"

@@ -45,18 +45,22 @@ class Report:
     """What a rollout came to, put together trajectory by trajectory.
 
     Attributes:
+        service: what was played, for the reader.
         wall_s: how long it took, in seconds.
         ended: how many episodes ended, well or not.
         steps: how many steps were answered.
         retries: how many episodes began anew.
+        endings: how many episodes ended so, by the ending.
         errors: how many episodes failed, by the kind of error.
         examples: the first message of each kind.
     """
 
+    service: str
     wall_s: float = 0.0
     ended: int = 0
     steps: int = 0
     retries: int = 0
+    endings: Counter[str] = field(factory=Counter)
     errors: Counter[str] = field(factory=Counter)
     examples: dict[str, str] = field(factory=dict)
     _total_return: float = 0.0
@@ -65,6 +69,7 @@ class Report:
     def add(self, trajectory: Trajectory[Any, Any]) -> None:
         """Take in an episode that has ended."""
         self.ended += 1
+        self.endings[trajectory.ending] += 1
         self._latencies.add(trajectory.step_latencies_s)
         if trajectory.failure is None:
             self._total_return += trajectory.total_reward
@@ -97,6 +102,7 @@ class Report:
                 for name, value in latencies_s.items()
             },
             "mean_return": self.mean_return,
+            "endings": dict(self.endings.most_common()),
             "errors": dict(self.errors.most_common()),
             "retries": self.retries,
         }
@@ -121,8 +127,11 @@ class Report:
             for name, value in figures["step_latency_ms"].items()
         )
         mean = self.mean_return
+        endings = ", ".join(f"{name} {count:,}" for name, count in self.endings.most_common())
         rows = [
+            ("service", self.service),
             ("episodes", f"{self.ended:,}"),
+            ("endings", endings or "-"),
             ("steps", f"{self.steps:,} in {self.wall_s:.2f} s"),
             ("steps/s", f"{figures['steps_per_s']:,.0f}"),
             ("step latency", latency),

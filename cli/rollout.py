@@ -58,14 +58,15 @@ class _Plan:
     epilog="""\b
 --json prints one object: episodes, steps, wall_s, steps_per_s,
 step_latency_ms {p50, p95, p99}, mean_return (of the episodes that did not
-fail), errors {kind: count}, retries.
+fail), endings {ending: count}, errors {kind: count}, retries.
 --out writes one trajectory a line: episode, episode_id, seed, attempts,
 ending (done, steps, policy or failed), failure {kind, message}, length,
 total_reward, observation, steps [{action, observation, reward, done}],
 step_latencies_s.
-A policy is a function, plain or async, of a result and an episode:
+A policy is a function, plain or async, of a result and an episode. Its
+observations and actions are dicts here; None for an action ends the episode:
   def policy(result, episode):
-      return {"message": f"{result.observation} at step {episode.step}"}
+      return {"message": result.observation["echoed_message"][:-1]}
 \b
 Exit codes: 0 all well, 1 an episode failed, 2 wrong usage, 130 Ctrl-C, SIGTERM
 or SIGHUP.
@@ -166,7 +167,7 @@ def rollout(out: Path | None, as_json: bool, policy: str | None, **options: Any)
     """
     plan = _Plan(policy=None if policy is None else load_policy(policy), **options)
     fleet = _fleet(plan)
-    report = Report()
+    report = Report(plan.url or plan.image or "echo_env, embedded")
     with _opened(out) as file, asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         is_interrupted = runner.run(_run(plan, fleet, report, file))
     if as_json:

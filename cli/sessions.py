@@ -266,12 +266,22 @@ class Sessions:
             if reply["type"] == "observation":
                 return action, self._seen.add_observation(data, "a step")
             if data.get("code") != "EXECUTION_ERROR":
-                raise Fault(
-                    f"the action {shown(action)} satisfies the schema, and was refused: "
-                    f"{shown(data)}",
-                    "have the schema say all that is asked of an action, or pass one with --action",
-                )
+                raise self._refusal(action, data)
         raise Skipped(
             f"the environment failed at {_MOST_TRIES} actions: {shown(data.get('message'))}",
             "pass one that it takes with --action",
+        )
+
+    def _refusal(self, action: dict[str, Any], data: dict[str, Any]) -> Fault:
+        """Tell whose fault it is that an action was refused."""
+        schemas = self._seen.schemas
+        misfit = schemas.misfit("action", action) if schemas else ""
+        if misfit:  # what is made up fits: this one was passed
+            return Fault(
+                f"the action {shown(action)} does not satisfy the schema: {misfit}",
+                "pass one that does with --action",
+            )
+        return Fault(
+            f"the action {shown(action)} satisfies the schema, and was refused: {shown(data)}",
+            "have the schema say all that is asked of an action, or pass one with --action",
         )

@@ -17,6 +17,8 @@ from aioenv.service import SERVICE, Environment
 
 __all__ = ["Target", "load_application", "load_attribute", "load_policy"]
 
+_EXAMPLE = "echo_env.app:app"
+
 
 @frozen
 class Target:
@@ -46,7 +48,7 @@ def load_application(target: str) -> Target:
     if folder.is_dir():
         manifest = Manifest.of(
             folder,
-            "name a folder that has one, or an application, such as: aioenv serve echo_env.app:app",
+            f"name a folder that has one, or an application, such as: aioenv serve {_EXAMPLE}",
         )
         reference = manifest.app
         readme = folder / "README.md"
@@ -55,9 +57,9 @@ def load_application(target: str) -> Target:
             manifest.port,
             readme if readme.is_file() else None,
         )
-    if ":" not in target:
+    if ":" not in target and not target.endswith(".py"):
         raise CommandFailed(
-            f"{target!r} is neither a folder nor module:attribute, such as echo_env.app:app"
+            f"{target!r} is neither a folder nor module:attribute, such as {_EXAMPLE}"
         )
     return Target(_application(load_attribute(target, Path()), target))
 
@@ -68,7 +70,7 @@ def load_policy(reference: str) -> Callable[..., Any]:
     Raises:
         CommandFailed: it cannot be found or loaded, or cannot be called.
     """
-    policy = load_attribute(reference, Path())
+    policy = load_attribute(reference, Path(), "agent:act")
     if not callable(policy):
         raise CommandFailed(
             f"{reference} is {_kind(policy)}, not a policy; that is a function of a result and an "
@@ -77,20 +79,24 @@ def load_policy(reference: str) -> Callable[..., Any]:
     return policy  # type: ignore[no-any-return]
 
 
-def load_attribute(reference: str, folder: Path) -> Any:
+def load_attribute(reference: str, folder: Path, example: str = _EXAMPLE) -> Any:
     """Import a module and return one of its attributes.
 
     Args:
         reference: ``module:attribute``; the attribute may have dots.
         folder: where to look for the module first.
+        example: what could be meant, for the error.
 
     Raises:
         CommandFailed: the module is missing, cannot be imported or is another one of that name, or
             has no such attribute.
     """
     module_name, _, attribute = reference.partition(":")
+    if module_name.endswith(".py"):
+        module = f"{Path(module_name).stem}:{attribute or example.partition(':')[2]}"
+        raise CommandFailed(f"{reference!r} names a file; name the module, in its folder: {module}")
     if not module_name or not attribute:
-        raise CommandFailed(f"{reference!r} is not module:attribute, such as echo_env.app:app")
+        raise CommandFailed(f"{reference!r} is not module:attribute, such as {example}")
     value = _import(module_name, folder)
     for name in attribute.split("."):
         try:

@@ -28,7 +28,7 @@ from aioenv import (
 )
 from aioenv.client.frames import FrameSocket
 from aioenv.client.replies import PendingReplies
-from aioenv.client.transport import Transport
+from aioenv.client.transport import Transport, why_unreachable
 from aioenv.messages import read_reply, write_request
 
 __all__ = ["Connection", "ConnectionOptions"]
@@ -175,7 +175,7 @@ class Connection:
             reason = _refusal(error.status, error.message)
             raise ConnectionFailed(url, reason, status=error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ConnectionFailed(url, str(error) or type(error).__name__) from error
+            raise ConnectionFailed(url, why_unreachable(error)) from error
         assert isinstance(socket, FrameSocket)
         connection = cls(url, socket, transport, options)
         transport.pulse.add(connection)

@@ -7,7 +7,7 @@ import aiohttp
 
 from aioenv import ConnectionFailed, ProtocolViolation, RequestTimeout, loads
 from aioenv.client.env_client import EnvClient
-from aioenv.client.transport import Transport
+from aioenv.client.transport import Transport, why_unreachable
 
 __all__ = ["fetch", "fetch_schemas"]
 
@@ -54,7 +54,7 @@ async def fetch(client: EnvClient[Any, Any, Any], path: str) -> dict[str, Any]:
     except (aiohttp.ClientError, OSError) as error:
         if isinstance(error, ConnectionFailed):
             raise
-        raise ConnectionFailed(url, str(error) or type(error).__name__) from error
+        raise ConnectionFailed(url, why_unreachable(error)) from error
     except ValueError as error:
         raise ProtocolViolation(f"{url} is not JSON: {error}") from error
     finally:

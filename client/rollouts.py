@@ -60,8 +60,13 @@ def rollout(
         keep_steps: whether trajectories hold their steps, or only what they came to.
 
     Raises:
+        TypeError: that is no client, such as the class of one, or no policy.
         ValueError: a number is too small.
     """
+    if not isinstance(client, EnvClient | Fleet):
+        raise TypeError(f"rollout() takes a client, or a Fleet of clients, not {client!r}")
+    if not callable(policy):
+        raise TypeError(f"a policy is a function of a result and an episode, not {policy!r}")
     for name, value, least in (
         ("episodes", episodes, 0),
         ("concurrency", concurrency, 1),

@@ -1,6 +1,7 @@
 """The transport: one aiohttp session for each event loop, shared by every client on it."""
 
 import asyncio
+import ssl
 import weakref
 from collections.abc import Coroutine
 from typing import Any
@@ -10,7 +11,7 @@ import aiohttp
 from aioenv.client.frames import frame_sockets
 from aioenv.pulse import Pulse
 
-__all__ = ["Transport", "see_through"]
+__all__ = ["Transport", "see_through", "why_unreachable"]
 
 # How precise pings and their time-outs are, in seconds.
 _PULSE_S = 0.5
@@ -29,6 +30,20 @@ async def see_through(clean_up: Coroutine[Any, Any, None]) -> None:
     _clean_ups.add(task)
     task.add_done_callback(_clean_ups.discard)
     await asyncio.shield(task)
+
+
+def why_unreachable(error: Exception) -> str:
+    """Return why a request got no answer, in the system's own words."""
+    cause = getattr(error, "os_error", None)  # aiohttp's own words are about its connector
+    if not isinstance(cause, OSError):
+        return str(error) or type(error).__name__
+    words = cause.strerror or str(cause)
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted: {words}"
+        case ssl.SSLError():
+            return f"it does not speak TLS, perhaps http:// only: {words}"
+    return f"no service answers there: {words}"
 
 
 class Transport:

@@ -1,6 +1,7 @@
 """The application: the doors of one service, put together."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -58,19 +59,15 @@ def create_app(
         settings: how to run; by default read from the environment variables.
 
     Raises:
-        TypeError: the environment is an instance, or a model is not what it must be.
+        TypeError: the environment is an instance or lacks a method, or a model is not what it must
+            be.
         ValueError: a setting does not fit.
     """
-    if not callable(environment):
-        raise TypeError(
-            f"pass the environment's class, not an instance: {type(environment).__name__}, "
-            "because every session has an environment of its own"
-        )
+    maker = _checked_maker(environment)
     settings = settings or Settings.from_environ()
     if max_concurrent_envs is not None:
         settings = attrs.evolve(settings, max_concurrent_envs=max_concurrent_envs)
     contract = Contract(action, observation, state)
-    maker = maker_of(environment)
     name = name or str(getattr(maker, "__name__", type(maker).__name__))
     service = Service(environment, contract, name, settings)
     usage = Usage(service)
@@ -105,6 +102,22 @@ def create_app(
     app.on_shutdown.append(_close_doors)
     app.cleanup_ctx.append(_run_service)
     return app
+
+
+def _checked_maker(environment: Any) -> Any:
+    """Return what makes environments, once it is clear that it can."""
+    if not callable(environment):
+        raise TypeError(
+            f"pass the environment's class, not an instance: {type(environment).__name__}, "
+            "because every session has an environment of its own"
+        )
+    maker = maker_of(environment)
+    if inspect.isabstract(maker):
+        missing = ", ".join(sorted(maker.__abstractmethods__))
+        raise TypeError(f"the environment {maker.__name__} lacks what it must define: {missing}")
+    if isinstance(maker, type) and inspect.isfunction(getattr(maker, "state", None)):
+        raise TypeError(f"{maker.__name__}.state is a method; make it a property, with @property")
+    return maker
 
 
 async def _open_door(request: web.Request) -> web.StreamResponse:

@@ -37,13 +37,13 @@ SENTENCES: list[tuple[AioEnvError, str]] = [
     (SessionLost("gone"), "the session is lost: gone; call reset() to begin a new one"),
     (
         CapacityReached(3, 4),
-        "3 of 4 sessions are in use; wait with capacity_timeout_s=…, or raise MAX_CONCURRENT_ENVS "
-        "there",
+        "3 of 4 sessions are in use; wait with a longer capacity_timeout_s=…, or raise "
+        "MAX_CONCURRENT_ENVS there",
     ),
     (
         CapacityReached(),
-        "every session is in use; wait with capacity_timeout_s=…, or raise MAX_CONCURRENT_ENVS "
-        "there",
+        "every session is in use; wait with a longer capacity_timeout_s=…, or raise "
+        "MAX_CONCURRENT_ENVS there",
     ),
     (RequestTimeout("step", 2.50), "no reply to step within 2.5 s"),
     (InvalidRequest("broken", code="INVALID_JSON"), "broken"),

@@ -70,14 +70,17 @@ class TestEmbedded:
         assert err == ""
         rows = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
         assert list(rows) == [
+            "service",
             "episodes",
+            "endings",
             "steps",
             "steps/s",
             "step latency",
             "mean return",
             "errors",
         ]
-        assert rows["episodes"] == "8"
+        assert rows["service"] == "echo_env, embedded"
+        assert (rows["episodes"], rows["endings"]) == ("8", "steps 8")
         assert re.fullmatch(r"40 in [\d.]+ s", rows["steps"])
         assert re.fullmatch(r"p50 \S+ ms   p95 \S+ ms   p99 \S+ ms", rows["step latency"])
         assert float(rows["mean return"]) > 0
@@ -97,12 +100,13 @@ class TestEmbedded:
             "wall_s",
             "steps_per_s",
             "mean_return",
+            "endings",
             "errors",
             "retries",
         }
         assert (report["episodes"], report["steps"], report["retries"]) == (8, 40, 0)
         assert report["mean_return"] > 0
-        assert report["errors"] == {}
+        assert (report["endings"], report["errors"]) == ({"steps": 8}, {})
 
     def test_256_episodes_at_a_time(self, capsys: pytest.CaptureFixture[str]) -> None:
         """What `make demo` plays goes well."""
@@ -217,7 +221,7 @@ class TestService:
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith(f"Error: cannot connect to http://127.0.0.1:{unused_port}/")
-        assert err.endswith("is it running? `aioenv serve` starts one\n")
+        assert err.endswith("is it running? `aioenv serve` in its folder starts one\n")
         assert len(err.splitlines()) == 1
 
     @pytest.mark.parametrize("policy", [[], ["--policy", "agent:say"]])

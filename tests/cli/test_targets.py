@@ -66,6 +66,8 @@ def test_our_own_manifest_serves_echo() -> None:
         (".", "there is no openenv.yaml in "),
         ("worlds:", "'worlds:' is not module:attribute"),
         (":app", "':app' is not module:attribute"),
+        ("worlds.py", "'worlds.py' names a file; name the module, in its folder: worlds:app"),
+        ("./sub/worlds.py:it", "names a file; name the module, in its folder: worlds:it"),
         ("wolrds:app", "there is no module 'wolrds', neither in "),
         ("worlds.sub:app", "there is no module 'worlds.sub', neither in "),
         ("worlds:ap", "worlds has no 'ap'; did you mean 'app'?"),
@@ -137,4 +139,6 @@ def test_policy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rollout", "--policy", "agent:nothing"]) == 1
     assert "agent:nothing is of type NoneType, not a policy" in capsys.readouterr().err
     assert main(["rollout", "--policy", "agent"]) == 1
-    assert "'agent' is not module:attribute" in capsys.readouterr().err
+    assert "'agent' is not module:attribute, such as agent:act" in capsys.readouterr().err
+    assert main(["rollout", "--policy", "./agent.py"]) == 1
+    assert "names a file; name the module, in its folder: agent:act" in capsys.readouterr().err

@@ -200,6 +200,15 @@ def test_action_that_the_schema_does_not_tell(capsys: Capture) -> None:
     assert checks["step"]["verdict"] == "pass"
 
 
+def test_action_of_the_users_that_does_not_fit(capsys: Capture) -> None:
+    """An ``--action`` that the schema refuses is the user's to mend, not the service's."""
+    with serving(EchoEnvironment, EchoAction, EchoObservation) as url:
+        code, checks = judged(capsys, url, "--action", '{"msg": "Hi"}')
+    assert code == 1
+    assert "does not satisfy the schema" in checks["step"]["detail"]
+    assert checks["step"]["advice"] == "pass one that does with --action"
+
+
 def test_action_that_is_no_object(capsys: Capture) -> None:
     """A schema of actions that are no objects is a finding wherever an action is needed."""
     with running(BrokenService("schema of the action is a text's").app()) as url:
@@ -229,7 +238,7 @@ def test_nobody_there_is_one_clear_line(unused_port: int, capsys: Capture) -> No
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"Error: cannot connect to http://127.0.0.1:{unused_port}: ")
-    assert err.endswith("is it running? `aioenv serve` starts one\n")
+    assert err.endswith("is it running? `aioenv serve` in its folder starts one\n")
 
 
 def test_mute_port_is_one_clear_line(capsys: Capture) -> None:

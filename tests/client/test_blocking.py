@@ -111,7 +111,7 @@ def test_errors_come_through(echo_process: str, unused_port: int) -> None:
     with blocking(echo_process) as env:
         with pytest.raises(InvalidRequest, match=r"\$\.message: expected string, got int"):
             env.step(EchoAction(3))  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="takes a EchoAction, not str"):
+        with pytest.raises(TypeError, match="takes an action of the class EchoAction, not str"):
             env.step("x")
         env.step(EchoAction("x"))
     with pytest.raises(ConnectionFailed, match=r"Connect call failed|Connection refused") as caught:
@@ -261,7 +261,7 @@ async def test_a_blocking_client_is_awaited(echo_process: str) -> None:
     env.reset(episode_id="one")
     assert (await client.step(EchoAction("Hi"))).observation.echoed_message == "Hi"
     assert env.state() == await client.state() == State(episode_id="one", step_count=1)
-    with pytest.raises(TypeError, match="takes a EchoAction"):
+    with pytest.raises(TypeError, match="takes an action of the class EchoAction"):
         await client.step("x")  # type: ignore[arg-type]
     stepping = asyncio.ensure_future(client.step(EchoAction("cancelled")))
     await asyncio.sleep(0)

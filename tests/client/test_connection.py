@@ -4,8 +4,10 @@ import asyncio
 import itertools
 import os
 import random
+import re
 import signal
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -15,7 +17,8 @@ from typing import Any
 
 import attrs
 import pytest
-from aiohttp import ClientConnectorError, WSServerHandshakeError
+import trustme
+from aiohttp import ClientConnectorError, WSServerHandshakeError, web
 from websockets.sync.server import ServerConnection
 
 from aioenv import (
@@ -29,6 +32,9 @@ from aioenv import (
 )
 from aioenv.client.connection import Connection, ConnectionOptions
 from aioenv.client.transport import Transport
+from aioenv.service import create_app
+from echo_env import EchoAction, EchoObservation
+from echo_env.environment import EchoEnvironment
 from tests.client.scripted import (
     BINARY,
     CLOSE,
@@ -817,10 +823,41 @@ async def test_cancelling_a_close_leaves_nothing_behind() -> None:
 # Opening
 
 
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        ("https", "it does not speak TLS, perhaps http:// only: "),
+        ("http", "there is no /ws there; is it the address of an environment?"),
+    ],
+)
+async def test_somebody_else_listens(echo: Served, scheme: str, words: str) -> None:
+    """An address of something else is told as that."""
+    transport = Transport.join()
+    with pytest.raises(ConnectionFailed, match=re.escape(words)):
+        await open_connection(echo.url.replace("http", scheme) + "/other", transport)
+    await transport.leave()
+
+
+async def test_certificate_of_nobody() -> None:
+    """A certificate that nobody has vouched for is not taken, and told as that."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    runner = web.AppRunner(create_app(EchoEnvironment, EchoAction, EchoObservation))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    _, port = runner.addresses[0]
+    transport = Transport.join()
+    with pytest.raises(ConnectionFailed, match="its certificate is not trusted: "):
+        await open_connection(f"https://127.0.0.1:{port}", transport)
+    await transport.leave()
+    await runner.cleanup()
+
+
 async def test_nobody_listens(unused_port: int) -> None:
     """An address where nobody listens is `ConnectionFailed`, with the system's own reason."""
     transport = Transport.join()
-    with pytest.raises(ConnectionFailed, match="Connect call failed") as caught:
+    reason = "no service answers there: .*Connect call failed"
+    with pytest.raises(ConnectionFailed, match=reason) as caught:
         await open_connection(f"http://127.0.0.1:{unused_port}", transport)
     assert isinstance(caught.value, ConnectionError)
     assert caught.value.url == f"ws://127.0.0.1:{unused_port}/ws"

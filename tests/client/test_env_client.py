@@ -321,7 +321,7 @@ async def test_a_refused_first_call_may_be_made_again(serve_echo: ServeEcho) -> 
                 await second.step(EchoAction("x"))
             assert (caught.value.active, caught.value.limit) == (1, 1)
             assert str(caught.value) == (
-                "1 of 1 sessions are in use; wait with capacity_timeout_s=…, "
+                "1 of 1 sessions are in use; wait with a longer capacity_timeout_s=…, "
                 "or raise MAX_CONCURRENT_ENVS there"
             )
         await first.close()
@@ -796,7 +796,10 @@ async def test_an_action_of_another_class(echo: Served) -> None:
     """An action of the wrong class is a `TypeError`; nothing is sent, and the session goes on."""
     async with EchoEnv(echo.url) as env:
         await env.reset()
-        with pytest.raises(TypeError, match=r"step\(\) takes a EchoAction, not dict: \{'message'"):
+        with pytest.raises(
+            TypeError,
+            match=r"step\(\) takes an action of the class EchoAction, not dict: \{'message'",
+        ):
             await env.step({"message": "x"})  # type: ignore[arg-type]
         assert (await env.state()).step_count == 0
 

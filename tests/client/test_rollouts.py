@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +14,7 @@ from aioenv import Closed, Observation, State, StepResult, dumps, loads
 from aioenv.client import EnvClient, Episode, Failure, GenericEnvClient, RandomPolicy, rollout
 from aioenv.client.rollouts import Rollout
 from aioenv.service import Environment
+from echo_env import EchoEnv
 from tests.conftest import Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, Heard, Tally, Word, populate
 
@@ -201,6 +203,19 @@ class TestTrajectories:
             asked = {"seed": item.seed, "episode_id": item.episode_id}
             assert item.observation["metadata"] == asked
         await client.close()
+
+
+@pytest.mark.parametrize(
+    ("client", "policy", "words"),
+    [
+        (EchoEnv, lambda *_: None, "rollout() takes a client, or a Fleet of clients, not <class"),
+        (EchoEnv("http://x"), {}, "a policy is a function of a result and an episode, not {}"),
+    ],
+)
+async def test_what_cannot_be_played(client: Any, policy: Any, words: str) -> None:
+    """What is no client or no policy is refused at once, not episode by episode."""
+    with pytest.raises(TypeError, match=re.escape(words)):
+        rollout(client, policy, episodes=1)
 
 
 class TestPolicies:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import re
 import threading
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from tests.environments import (
     Heard,
     MixedWorld,
     PlainWorld,
+    Tally,
     Word,
     World,
     populate,
@@ -332,6 +334,37 @@ async def test_an_instance_is_no_factory(census: Census) -> None:
     with pytest.raises(TypeError, match=r"^pass the environment's class, not an instance: Async"):
         create_app(world, Word, Heard)
     await world.close()
+
+
+class Unfinished(Environment[Word, Heard, Tally]):
+    """Its author has still to write `step` and `state`."""
+
+    async def reset(self, **options: Any) -> Heard:
+        return Heard("")
+
+
+class Stateful(Unfinished):
+    """Its state is a method, not a property."""
+
+    async def step(self, action: Word) -> Heard:
+        return Heard(action.text)
+
+    def state(self) -> Tally:  # type: ignore[override]
+        return Tally()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        (Unfinished, "the environment Unfinished lacks what it must define: state, step"),
+        (partial(Unfinished), "the environment Unfinished lacks what it must define"),
+        (Stateful, "Stateful.state is a method; make it a property, with @property"),
+    ],
+)
+def test_what_cannot_be_an_environment_is_told_at_once(environment: Any, words: str) -> None:
+    """What is missing is said where the application is made, not to the first client."""
+    with pytest.raises(TypeError, match=f"^{re.escape(words)}"):
+        create_app(environment, Word, Heard, state=Tally)
 
 
 def test_an_environment_must_have_its_methods() -> None:
