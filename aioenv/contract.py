@@ -200,7 +200,7 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         try:
             observation = self._read_observation(fields)
         except InvalidRequest as error:
-            raise _misfit("observation", error) from error
+            raise _misfit("an observation", error) from error
         return StepResult(observation, observation.reward, observation.done, metadata)
 
     def read_state(self, data: dict[str, Any]) -> StateT:
@@ -212,7 +212,7 @@ class Contract(Generic[ActionT, ObservationT, StateT]):
         try:
             return self._read_state(data)
         except InvalidRequest as error:
-            raise _misfit("state", error) from error
+            raise _misfit("a state", error) from error
 
     def _write_step(self, action: ActionT) -> bytes:
         return write_request("step", self.write_action(action))
@@ -278,7 +278,7 @@ def _unwritable(what: str, error: Exception) -> EnvironmentFailed:
 
 
 def _misfit(what: str, error: InvalidRequest) -> ProtocolViolation:
-    summary = f"the service sent a {what} that does not fit the client's class"
+    summary = f"the service sent {what} that does not fit the client's class"
     return ProtocolViolation(summary, errors=error.errors)
 
 

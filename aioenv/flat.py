@@ -247,7 +247,8 @@ def _is_made_by_stores(cls: Any) -> bool:
         return False
     code = getattr(cls.__init__, "__code__", None)
     return (
-        code is not None
+        made.added_init
+        and code is not None
         and code.co_filename.startswith("<attrs generated")
         and type(cls).__call__ is type.__call__
         and cls.__new__ is object.__new__

@@ -259,8 +259,14 @@ def object_reader(cls: Any, converter: Converter) -> Hook:
 
 
 def union_reader(cls: Any, converter: Converter) -> Hook:
-    """Try the members of a union in their order; the first that takes the value wins."""
+    """Try the members of a union in their order; the first that takes the value wins.
+
+    A float takes integers, too, and rounds them: where both are members, the integer is first.
+    """
     members = [member for member in get_args(cls) if member is not type(None)]
+    if float in members and int in members:
+        members.remove(float)
+        members.insert(members.index(int) + 1, float)
     readers = [(converter.get_structure_hook(member), member) for member in members]
     optional = len(members) < len(get_args(cls))
     if optional and len(members) == 1:

@@ -195,6 +195,25 @@ class WithInit:
         self.text = text
 
 
+@attrs.define(init=False)
+class WithInheritedInit(WithInit):
+    """An ``__init__`` of its base's."""
+
+
+@attrs.define
+class WithGeneratedInit:
+    """What attrs writes for it checks its field."""
+
+    text: str = attrs.field(validator=note)
+
+
+@attrs.define(init=False)
+class WithTheInitOfItsBase(WithGeneratedInit):
+    """A class for which attrs writes none, and whose field has no validator any more."""
+
+    text: str
+
+
 class UndecoratedWithInit(Single):
     """The same, in a class that attrs has not seen."""
 
@@ -263,6 +282,8 @@ class WithValidator:
     "cls",
     [
         WithInit,
+        WithInheritedInit,
+        WithTheInitOfItsBase,
         UndecoratedWithInit,
         WithNew,
         WithSetattr,
@@ -322,6 +343,17 @@ def test_made_alike(cls: Any) -> None:
 def test_plain_models_are_only_stored(cls: Any) -> None:
     """The common models cost no call; a later attrs that is not recognised would be seen here."""
     assert _is_made_by_stores(cls)
+
+
+@pytest.mark.parametrize("union", [float | int, int | float, float | int | None])
+def test_an_integer_is_never_rounded(union: Any) -> None:
+    """Where a float and an integer will do, an integer stays one, on either way to read it."""
+    cls = attrs.make_class("Model", {"number": attrs.field(type=union)})
+    for value in (2**53 + 1, 7, 0.5):
+        for read in (make_flat_reader(cls, leave), make_reader(cls)):
+            number = read({"number": value}).number
+            assert number == value
+            assert type(number) is type(value)
 
 
 # Whole frames
