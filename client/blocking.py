@@ -12,10 +12,10 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from aioenv import Closed
+from aioenv import Closed, SessionLost
 
 __all__ = [
     "Homed",
@@ -24,6 +24,7 @@ __all__ = [
     "background_loop",
     "close_at_exit",
     "forget",
+    "home_of",
     "run_blocking",
 ]
 
@@ -33,6 +34,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _running_loop = asyncio._get_running_loop  # the documented twin raises where none runs
+
+# How often to look, in seconds, whether the loop that a blocking call waits for is still there: one
+# that ends with a call on its way tells nobody.
+_GLANCE_S = 1.0
 
 # How long the interpreter's end waits for clients that nobody closed, in seconds. A container that
 # a client started may take its ten seconds to stop.
@@ -105,13 +110,13 @@ def anywhere(
     """
 
     @functools.wraps(method)
-    def call(self: HomedT, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def call(self: HomedT, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         home = self._home
         if home is not None and home is _running_loop():
             return method(self, *args, **kwargs)
         return _carried(self, method, *args, **kwargs)
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def anywhere_with_action(
@@ -130,7 +135,7 @@ def anywhere_with_action(
 
 
 def run_blocking(
-    owner: Homed, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    owner: Homed, method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Run a method of `owner` on its loop and block until it is through, wherever it is called.
 
@@ -142,14 +147,21 @@ def run_blocking(
         raise RuntimeError(
             "this client belongs to the event loop that runs here: await it instead of blocking"
         )
+
+    async def there() -> T:
+        return await method(*args, **kwargs)
+
+    call = there()
+    return _wait_for(call, _loop_for(home_of(owner), call))
+
+
+def home_of(owner: Homed) -> asyncio.AbstractEventLoop | None:
+    """Return the loop that an owner belongs to; it leaves one that is no more."""
+    home = owner._home
     if home is not None and (reason := _end_of(home)):
         owner._leave_home(reason)
-        home = None
-    plain = getattr(method, "__wrapped__", None)  # what `anywhere` wraps
-    coroutine: Coroutine[Any, Any, T]
-    coroutine = method(*args, **kwargs) if plain is None else plain(owner, *args, **kwargs)
-    result: T = _wait(asyncio.run_coroutine_threadsafe(coroutine, _loop_for(home, coroutine)))
-    return result
+        return None
+    return home
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
@@ -186,19 +198,21 @@ def forget(owner: Homed) -> None:
 def _carried(
     owner: HomedT,
     method: Callable[Concatenate[HomedT, P], Coroutine[Any, Any, T]],
+    /,
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> Any:
     """Call a method from elsewhere than its owner's loop, or for an owner that has none yet."""
-    running, home = _running_loop(), owner._home
-    if home is not None and (reason := _end_of(home)):
-        owner._leave_home(reason)
-        home = None
-    if running is not None and home is None:
-        return method(owner, *args, **kwargs)
-    coroutine = method(owner, *args, **kwargs)
-    future = asyncio.run_coroutine_threadsafe(coroutine, _loop_for(home, coroutine))
-    return _wait(future) if running is None else asyncio.wrap_future(future)
+    running, home = _running_loop(), home_of(owner)
+    call = method(owner, *args, **kwargs)
+    if running is None:
+        return _wait_for(call, _loop_for(home, call))
+    return call if home is None else _awaited(call, _loop_for(home, call))
+
+
+async def _awaited(call: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    """Run a coroutine on another loop, and await it on this one."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, loop))
 
 
 def _end_of(home: asyncio.AbstractEventLoop) -> str:
@@ -227,9 +241,20 @@ def _loop_for(
     return home
 
 
-def _wait(future: "Future[T]") -> T:
+def _wait_for(call: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    """Run a coroutine on a loop, and block until it is through or the loop is no more."""
+    future = asyncio.run_coroutine_threadsafe(call, loop)
     try:
-        return future.result()
+        while True:
+            try:
+                return future.result(_GLANCE_S)
+            except TimeoutError:
+                if future.done():
+                    return future.result()
+                if reason := _end_of(loop):
+                    raise SessionLost(reason) from None
+    except CancelledError as error:
+        raise SessionLost("the event loop that it lived on is ending") from error
     except BaseException:
         future.cancel()  # Ctrl-C: what nobody waits for any more is cancelled
         raise

@@ -42,7 +42,7 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
         run_blocking(self._client, self._client.connect)
         return self
 
-    def reset(self, **options: Any) -> StepResult[ObservationT]:
+    def reset(self, /, **options: Any) -> StepResult[ObservationT]:
         """As `EnvClient.reset`."""
         return run_blocking(self._client, self._client.reset, **options)
 

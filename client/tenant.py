@@ -8,13 +8,14 @@ of that, and whatever is cancelled or fails on the way is undone.
 import asyncio
 import copy
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
 from aioenv import AioEnvError, Closed, ConnectionFailed, SessionLost
 from aioenv.client.address import normalized
 from aioenv.client.admission import open_session
-from aioenv.client.blocking import close_at_exit, forget
+from aioenv.client.blocking import close_at_exit, forget, home_of
 from aioenv.client.connection import Connection, ConnectionOptions
 from aioenv.client.launchers import Launcher
 from aioenv.client.transport import Transport, see_through
@@ -40,7 +41,7 @@ class Tenant:
 
     Raises:
         ValueError: there is neither an address nor a launcher, or both, or the address cannot be
-            one, or the time is less than 0.
+            one, or the time is less than 0 or endless.
     """
 
     _home: asyncio.AbstractEventLoop | None  # where it lives, from the first connect
@@ -62,8 +63,8 @@ class Tenant:
     ) -> None:
         if (base_url is None) == (launcher is None):
             raise ValueError("a client needs either a base_url or a launcher")
-        if not capacity_timeout_s >= 0:
-            raise ValueError(f"'capacity_timeout_s' must be >= 0: {capacity_timeout_s}")
+        if not 0 <= capacity_timeout_s < math.inf:
+            raise ValueError(f"'capacity_timeout_s' must be >= 0 and finite: {capacity_timeout_s}")
         self._base_url = None if base_url is None else normalized(base_url)
         self._launcher = launcher
         self._options = options
@@ -159,6 +160,7 @@ class Tenant:
         owner = self._owner()
         if owner._launcher is None:
             return
+        home_of(owner)  # what it has launched on a loop that has ended is gone with that
         is_there = owner._is_launched and not await _has_ended(owner._launcher)
         if owner is not self:
             if not is_there:
@@ -200,10 +202,11 @@ class Tenant:
 
     def _move_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to a loop from now on."""
-        if self._home is None:
+        home = loop if self._home is loop else home_of(self)
+        if home is None:
             self._home = loop
             self._opening = asyncio.Lock()
-        elif self._home is not loop:
+        elif home is not loop:
             raise RuntimeError("this client was connected on another event loop at the same time")
 
     def _leave_home(self, reason: str) -> None:
@@ -228,7 +231,7 @@ class Tenant:
             for ending in await asyncio.gather(*endings, return_exceptions=True):
                 if ending is not None:
                     log.warning("a further session of %r was not closed: %r", self, ending)
-            self._children.clear()
+            self._children.difference_update(children)  # one may have come meanwhile
             await self._release()
 
     async def _release(self) -> None:

@@ -1,6 +1,7 @@
 """Blocking code: the same methods where no event loop runs, from one thread or from many."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -270,6 +271,78 @@ async def test_a_blocking_client_is_awaited(echo_process: str) -> None:
         await stepping
     assert (await client.step(EchoAction("on"))).observation.echoed_message == "on"
     await client.close()
+
+
+async def test_a_blocking_client_in_a_task(echo_process: str) -> None:
+    """What its methods return elsewhere is a coroutine, as their types say: tasks take it."""
+    client = EchoEnv(echo_process)
+    client.sync().connect()
+    async with asyncio.TaskGroup() as group:
+        step = group.create_task(client.step(EchoAction("Hi")))
+    assert step.result().observation.echoed_message == "Hi"
+    await client.close()
+
+
+class Shouting(EchoEnv):
+    """Wraps a method, as one that logs or tries again does."""
+
+    async def step(self, action: EchoAction) -> StepResult[EchoObservation]:
+        return await super().step(EchoAction(action.message.upper()))
+
+    @functools.wraps(step)
+    def decorated(self, action: EchoAction) -> Any:
+        return Shouting._step(self, EchoAction(action.message + "!"))
+
+    _step, step = step, decorated  # type: ignore[assignment]
+
+
+async def test_a_decorated_method(echo_process: str) -> None:
+    """What a subclass puts around a method is there in blocking code, too."""
+    async with Shouting(echo_process) as env:
+        assert (await env.step(EchoAction("hi"))).observation.echoed_message == "HI!"
+    with Shouting(echo_process).sync() as twin:
+        assert twin.step(EchoAction("hi")).observation.echoed_message == "HI!"
+
+
+def test_a_loop_that_ends_under_a_call(run_script: RunScript) -> None:
+    """A blocking call on a loop that ends meanwhile raises `SessionLost`, and never hangs."""
+    done = run_script(
+        """
+import asyncio, os, threading
+from concurrent.futures import ThreadPoolExecutor
+from aioenv import SessionLost
+from echo_env import EchoAction, EchoEnv
+from websockets.sync.server import serve
+
+at_home, heard = threading.Event(), threading.Event()
+
+def listen(connection):
+    for _ in connection:
+        heard.set()  # and answers nothing
+
+async def live(env):
+    await env.connect()
+    at_home.set()
+    await asyncio.to_thread(heard.wait)
+
+server = serve(listen, "127.0.0.1", 0)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+with ThreadPoolExecutor() as executor:
+    url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+    env = EchoEnv(url, message_timeout_s=None)
+    living = executor.submit(lambda: asyncio.run(live(env)))
+    at_home.wait()
+    call = executor.submit(env.step, EchoAction("x"))
+    living.result()
+    try:
+        print(call.result())
+    except SessionLost as error:
+        print(error, flush=True)
+os._exit(0)  # without a farewell to a connection that nobody reads
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the session is lost: the event loop that it lived on " in done.stdout
 
 
 async def test_a_client_of_this_loop_in_a_thread(echo_process: str) -> None:
