@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-__all__ = ["normalized", "socket_url"]
+__all__ = ["normalized", "socket_url", "without_password"]
 
 
 def normalized(base_url: str) -> str:
@@ -24,6 +24,13 @@ def normalized(base_url: str) -> str:
             path = parts.path.rstrip("/").removesuffix("/ws").rstrip("/")
             return urlunsplit((scheme, parts.netloc, path, "", ""))
     raise ValueError(f"{base_url!r} is not an address; expected such as http://localhost:8000")
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be shown and logged."""
+    user, _, rest = url.rpartition("@")
+    scheme, _, name = user.rpartition("//")
+    return f"{scheme}//{name.partition(':')[0]}:***@{rest}" if ":" in name else url
 
 
 def socket_url(base_url: str, **query: Any) -> str:

@@ -26,6 +26,7 @@ from aioenv import (
     RequestTimeout,
     SessionLost,
 )
+from aioenv.client.address import without_password
 from aioenv.client.frames import FrameSocket
 from aioenv.client.replies import PendingReplies
 from aioenv.client.transport import Transport, why_unreachable
@@ -85,7 +86,7 @@ class Connection:
     """An open WebSocket to a service; made by `open`.
 
     Attributes:
-        url: where it leads.
+        url: where it leads, as it may be shown.
         transport: what it shares with the other connections of its event loop.
     """
 
@@ -159,6 +160,7 @@ class Connection:
             ConnectionFailed: nobody listens there, or the handshake was refused.
             RequestTimeout: it took too long.
         """
+        name = without_password(url)
         try:
             async with asyncio.timeout(options.connect_timeout_s):
                 socket = await transport.http(options.max_message_size_bytes).ws_connect(
@@ -173,11 +175,11 @@ class Connection:
             raise RequestTimeout("connect", options.connect_timeout_s or 0.0) from error
         except aiohttp.WSServerHandshakeError as error:
             reason = _refusal(error.status, error.message)
-            raise ConnectionFailed(url, reason, status=error.status) from error
+            raise ConnectionFailed(name, reason, status=error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ConnectionFailed(url, why_unreachable(error)) from error
+            raise ConnectionFailed(name, why_unreachable(error)) from error
         assert isinstance(socket, FrameSocket)
-        connection = cls(url, socket, transport, options)
+        connection = cls(name, socket, transport, options)
         transport.pulse.add(connection)
         socket.hand_over(connection)
         return connection

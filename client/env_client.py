@@ -1,11 +1,13 @@
 """The client: one episode after the other over one session of a service."""
 
 import asyncio
+import math
 from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from aioenv import AioEnvError, Contract, PlainContract, SessionLost, StepResult
+from aioenv.client.address import without_password
 from aioenv.client.admission import is_refusal
 from aioenv.client.blocking import anywhere, anywhere_with_action
 from aioenv.client.connection import Connection, ConnectionOptions
@@ -86,7 +88,7 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
                 message_timeout_s=message_timeout_s,
                 ping_interval_s=websocket_ping_interval_s,
                 ping_timeout_s=websocket_ping_timeout_s,
-                max_message_size_bytes=int(max_message_size_mb * 1024 * 1024),
+                max_message_size_bytes=_bytes(max_message_size_mb),
                 headers=headers,
             ),
             capacity_timeout_s,
@@ -101,7 +103,7 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
                 cls._contract = None
 
     def __repr__(self) -> str:
-        where = self._base_url or repr(self._launcher)
+        where = repr(self._launcher) if self._base_url is None else without_password(self._base_url)
         return f"<{type(self).__name__} {where} {self._connection!r}>"
 
     # Public attributes
@@ -271,6 +273,16 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
         return self
 
     @anywhere
+    async def _start(self) -> None:
+        """Start the service if there is a launcher; no session is opened, which would take a slot.
+
+        Raises:
+            Closed: this client was closed.
+            AioEnvError: as `connect` does.
+        """
+        await self._in_turn(self._prepare)
+
+    @anywhere
     async def new_session(self) -> Self:
         """Return a copy of this client, connected to a session of its own at the same service.
 
@@ -281,7 +293,7 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
             AioEnvError: as `connect` does.
         """
         if self._base_url is None or self._is_over():
-            await self._in_turn(self._prepare)  # a session of its own it does not need for this
+            await self._start()  # a session of its own it does not need for this
         assert self._base_url is not None
         return await self._sibling(self._base_url).connect()
 
@@ -373,6 +385,9 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
     def _bind_hooks(self) -> None:
         """Have a step call the hooks that were overridden, and the contract instead of the rest."""
         cls, is_typed = type(self), len(self._models) == 3
+        own = (cls._step_payload, cls._parse_result, cls._parse_state)
+        if own == (EnvClient._step_payload, EnvClient._parse_result, EnvClient._parse_state):
+            self._codec()  # refuses models that cannot be used
         is_ours = is_typed and cls._step_payload is EnvClient._step_payload
         self._frame_of = self._codec().write_step if is_ours else self._written_step
         is_ours = is_typed and cls._parse_result is EnvClient._parse_result
@@ -381,6 +396,12 @@ class EnvClient(Tenant, Generic[ActionT, ObservationT, StateT]):
 
 class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
     """Drives any environment without its models: actions, observations and states are dicts."""
+
+
+def _bytes(size_mb: float) -> int:
+    if not 0 < size_mb < math.inf:
+        raise ValueError(f"'max_message_size_mb' must be > 0 and finite: {size_mb}")
+    return int(size_mb * 1024 * 1024)
 
 
 def _is_typed(models: tuple[Any, ...]) -> bool:

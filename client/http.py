@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 
 from aioenv import ConnectionFailed, ProtocolViolation, RequestTimeout, loads
+from aioenv.client.address import without_password
 from aioenv.client.env_client import EnvClient
 from aioenv.client.transport import Transport, why_unreachable
 
@@ -34,8 +35,9 @@ async def fetch_schemas(client: EnvClient[Any, Any, Any]) -> dict[str, Any]:
 async def fetch(client: EnvClient[Any, Any, Any], path: str) -> dict[str, Any]:
     """Return the JSON object that a service keeps at a path; raises as `fetch_schemas` does."""
     if client.base_url is None:
-        await client.connect()
+        await client._start()
     url = f"{client.base_url}{path}"
+    name = without_password(url)
     options = client._options
     headers = {"Accept-Encoding": "identity", **(options.headers or {})}
     limit_bytes = options.max_message_size_bytes
@@ -47,20 +49,22 @@ async def fetch(client: EnvClient[Any, Any, Any], path: str) -> dict[str, Any]:
         ):
             if response.status != 200:
                 reason = f"it answered with {response.status} {response.reason}"
-                raise ConnectionFailed(url, reason, status=response.status)
-            body = loads(await _read(response, limit_bytes))
+                raise ConnectionFailed(name, reason, status=response.status)
+            text = await _read(response, limit_bytes)
     except TimeoutError as error:
         raise RequestTimeout("connect", options.connect_timeout_s or 0.0) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         if isinstance(error, ConnectionFailed):
             raise
-        raise ConnectionFailed(url, why_unreachable(error)) from error
-    except ValueError as error:
-        raise ProtocolViolation(f"{url} is not JSON: {error}") from error
+        raise ConnectionFailed(name, why_unreachable(error)) from error
     finally:
         await transport.leave()
+    try:
+        body = loads(text)
+    except ValueError as error:
+        raise ProtocolViolation(f"{name} is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise ProtocolViolation(f"{url} is not a JSON object")
+        raise ProtocolViolation(f"{name} is not a JSON object")
     return body
 
 
@@ -70,5 +74,5 @@ async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
     async for part in response.content.iter_any():
         body += part
         if len(body) > limit_bytes:
-            raise ProtocolViolation(f"{response.url} is longer than {limit_bytes} bytes")
+            raise ProtocolViolation(f"what it said is longer than {limit_bytes} bytes")
     return bytes(body)

@@ -19,7 +19,7 @@ from aioenv import (
     State,
     StepResult,
 )
-from aioenv.client import EnvClient, GenericEnvClient, transport
+from aioenv.client import EnvClient, GenericEnvClient, fetch_schemas, transport
 from aioenv.client.transport import Transport
 from aioenv.service import Server, create_app
 from echo_env import EchoAction, EchoEnv, EchoObservation
@@ -52,6 +52,38 @@ async def test_an_episode(echo: Served) -> None:
         assert (result.done, result.metadata) == (False, {"step_count": 1})
         assert (await env.step(action=EchoAction("Ho"))).observation.echoed_message == "Ho"
         assert await env.state() == State(episode_id="one", step_count=2)
+
+
+class Options(EchoEnvironment):
+    """Echoes the options of its reset, whatever they are called."""
+
+    async def reset(self, /, **options: Any) -> EchoObservation:  # type: ignore[override]
+        return EchoObservation(",".join(sorted(options)), 0)
+
+
+async def test_options_may_have_any_name(serve: Serve) -> None:
+    """A reset's options are called as the environment calls them; none is in our way."""
+    served = await serve(Options, action=EchoAction, observation=EchoObservation, state=State)
+    options = {"method": 1, "owner": 2, "self": 3}
+    env = EchoEnv(served.url)
+    for _ in range(2):  # the first connects
+        result = await env.reset(**options)
+        assert result.observation.echoed_message == "method,owner"  # `self` cannot be passed on
+    result = await asyncio.to_thread(lambda: env.sync().reset(**options))
+    assert result.observation.echoed_message == "method,owner"
+    await env.close()
+
+
+async def test_no_password_is_shown(unused_port: int) -> None:
+    """Neither a client nor its errors repeat the password of an address."""
+    env = EchoEnv(f"http://ada:s3cret@127.0.0.1:{unused_port}")
+    assert repr(env) == f"<EchoEnv http://ada:***@127.0.0.1:{unused_port} None>"
+    with pytest.raises(ConnectionFailed, match=r"ws://ada:\*\*\*@127\.0\.0\.1") as caught:
+        await env.reset()
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConnectionFailed) as caught:
+        await fetch_schemas(env)
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_it_connects_on_first_use(echo: Served) -> None:
@@ -189,11 +221,13 @@ def test_an_address_or_a_launcher() -> None:
     [
         ("connect_timeout_s", 0, "'connect_timeout_s' must be > 0"),
         ("message_timeout_s", -1, "'message_timeout_s' must be > 0"),
-        ("max_message_size_mb", 0, "'max_message_size_bytes' must be > 0"),
+        ("max_message_size_mb", 0, "'max_message_size_mb' must be > 0 and finite: 0"),
         ("websocket_ping_interval_s", 0, "'ping_interval_s' must be > 0"),
         ("websocket_ping_timeout_s", -2.5, "'ping_timeout_s' must be > 0"),
-        ("capacity_timeout_s", -1, "'capacity_timeout_s' must be >= 0: -1"),
-        ("capacity_timeout_s", float("nan"), "'capacity_timeout_s' must be >= 0: nan"),
+        ("max_message_size_mb", float("inf"), "'max_message_size_mb' must be > 0 and finite: inf"),
+        ("capacity_timeout_s", float("inf"), "'capacity_timeout_s' must be >= 0 and finite: inf"),
+        ("capacity_timeout_s", -1, "'capacity_timeout_s' must be >= 0 and finite: -1"),
+        ("capacity_timeout_s", float("nan"), "'capacity_timeout_s' must be >= 0 and finite: nan"),
     ],
 )
 def test_numbers_that_do_not_fit(option: str, value: float, complaint: str) -> None:
@@ -767,12 +801,11 @@ class Bare(EnvClient):  # type: ignore[type-arg]
 
 
 async def test_a_client_without_models(echo: Served) -> None:
-    """A client that was declared without its models is told how to declare them."""
-    async with Bare(echo.url) as env:
-        with pytest.raises(
-            TypeError, match=r"declare Bare\(EnvClient\[Action, Observation, State\]"
-        ):
-            await env.step(EchoAction("x"))
+    """A client that was declared without its models is told how to, before it takes a session."""
+    env = Bare(echo.url)
+    with pytest.raises(TypeError, match=r"declare Bare\(EnvClient\[Action, Observation, State\]"):
+        await env.step(EchoAction("x"))
+    assert echo.service.pool.statistics().acquired == 0
 
 
 class Unfit(EnvClient[str, EchoObservation, State]):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from aioenv import ConnectionFailed, ProtocolViolation, RequestTimeout
+from aioenv import Closed, ConnectionFailed, ProtocolViolation, RequestTimeout
 from aioenv.client import GenericEnvClient, fetch_schemas
 from tests.conftest import DEADLINE_S, Serve
 from tests.environments import AsyncWorld, Census, populate
@@ -116,3 +116,15 @@ async def test_answer_that_is_none(
     with pytest.raises(kind, match=words):
         await fetch_schemas(client)
     await client.close()
+
+
+async def test_no_session_is_opened_for_it(census: Census) -> None:
+    """Asking a launched service takes none of its sessions, and revives no closed client."""
+    world = populate(census, AsyncWorld)
+    env = GenericEnvClient.from_environment(world, max_concurrent_envs=1)
+    await fetch_schemas(env)
+    async with await env.new_session() as session:
+        await session.reset()
+    await env.close()
+    with pytest.raises(Closed):
+        await fetch_schemas(env)
