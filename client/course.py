@@ -76,7 +76,7 @@ class Course(Generic[ActionT, ObservationT]):
         self._steps = 0  # of attempts that are over
         self._attempts: set[Attempt[ActionT, ObservationT]] = set()  # those that are not
         self._next = 0
-        self._handed_back: deque[int] = deque()
+        self._handed_back: deque[tuple[int, int]] = deque()
         self._finished: deque[_Finished[ActionT, ObservationT]] = deque()
         self._news = asyncio.Event()
         self._line = asyncio.Lock()
@@ -148,10 +148,10 @@ class Course(Generic[ActionT, ObservationT]):
                 # The session comes first: whoever has to wait for it holds up no episode.
                 trouble = await seat.take()
                 if not (isinstance(trouble, CapacityReached) and self.sessions):
-                    index = self._take()
-                    if index is None:
+                    taken = self._take()
+                    if taken is None:
                         return
-                    trajectory = await self._episode(seat, index, trouble)
+                    trajectory = await self._episode(seat, *taken, trouble)
                     if trajectory is not None:
                         await self._hand_over(trajectory)
                         continue
@@ -162,14 +162,14 @@ class Course(Generic[ActionT, ObservationT]):
         finally:
             await seat.leave()
 
-    def _take(self) -> int | None:
-        """Return an episode that waits to be played, or ``None`` where none does."""
+    def _take(self) -> tuple[int, int] | None:
+        """Return an episode that waits to be played and its attempts so far, if there is one."""
         if self._handed_back:
             return self._handed_back.popleft()
         if self._next == self._limits.episodes:
             return None
         self._next += 1
-        return self._next - 1
+        return self._next - 1, 0
 
     async def _hand_over(self, trajectory: Trajectory[ActionT, ObservationT]) -> None:
         """Offer a trajectory to the consumer, and wait until it is taken."""
@@ -181,27 +181,31 @@ class Course(Generic[ActionT, ObservationT]):
         await taken
 
     async def _episode(
-        self, seat: "_Seat[ActionT, ObservationT]", index: int, trouble: Exception | None
+        self,
+        seat: "_Seat[ActionT, ObservationT]",
+        index: int,
+        number: int,
+        trouble: Exception | None,
     ) -> Trajectory[ActionT, ObservationT] | None:
         """Play an episode, anew as often as it may help.
 
         Args:
             seat: where to play.
             index: which episode.
-            trouble: why there is no session for the first attempt, if there is none.
+            number: how many attempts at it there were.
+            trouble: why there is no session for the next attempt, if there is none.
 
         Returns:
             Its trajectory, or ``None`` where it waits again for a worker with a session.
         """
         options = self._options_of(index)
         pauses = delays()
-        number = 0
         while True:
             number += 1
             attempt: Attempt[ActionT, ObservationT]
             attempt = Attempt(index, number, options, keep_steps=self._limits.keep_steps)
             try:
-                if trouble is not None and number == 1:
+                if trouble is not None:
                     raise trouble
                 await self._try(attempt, seat)
                 return attempt.trajectory()
@@ -211,11 +215,13 @@ class Course(Generic[ActionT, ObservationT]):
                 log.debug("episode %d, attempt %d failed", index, number, exc_info=error)
                 if not isinstance(error, PolicyFailed | InvalidRequest):
                     await seat.leave()  # nothing of what went wrong reaches the next episode
-                if isinstance(error, CapacityReached) and self.sessions:
-                    self._handed_back.append(index)
+                is_turned_away = isinstance(error, CapacityReached) and not attempt.has_begun
+                if is_turned_away and self.sessions:
+                    self._handed_back.append((index, number - 1))  # it was none: nothing began
                     return None
                 if number > self._limits.retries or not is_worth_retrying(error):
                     return attempt.trajectory(error)
+            trouble = None
             self._retries += 1
             await asyncio.sleep(next(pauses))
 

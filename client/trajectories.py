@@ -95,6 +95,10 @@ class Attempt(Generic[ActionT, ObservationT]):
         number: 1 for the first try.
         options: of the reset; the episode gets a random id where they hold none.
         keep_steps: whether to record each step.
+
+    Attributes:
+        episode: what the policy is told of it.
+        has_begun: whether its reset was answered.
     """
 
     __slots__ = (
@@ -106,6 +110,7 @@ class Attempt(Generic[ActionT, ObservationT]):
         "_steps",
         "_total_reward",
         "episode",
+        "has_begun",
     )
 
     def __init__(
@@ -116,6 +121,7 @@ class Attempt(Generic[ActionT, ObservationT]):
         # as they do knows their secrets.
         rng = random.Random(None if seed is None else f"policy {seed}")  # noqa: S311
         self.episode = Episode(index, number, seed, rng)
+        self.has_begun = False
         self._options = {"episode_id": uuid.uuid4().hex, **options}
         self._keep_steps = keep_steps
         self._observation: ObservationT | None = None
@@ -129,6 +135,7 @@ class Attempt(Generic[ActionT, ObservationT]):
     ) -> StepResult[ObservationT]:
         """Reset the session; raises as `EnvClient.reset` does."""
         result = await session.reset(**self._options)
+        self.has_begun = True
         self._observation = result.observation
         return result
 

@@ -1,6 +1,7 @@
 """Rollouts: every episode once, whatever happens to it, and nothing left behind."""
 
 import asyncio
+import itertools
 import random
 import re
 from contextlib import aclosing
@@ -15,6 +16,7 @@ from aioenv.client import EnvClient, Episode, Failure, GenericEnvClient, RandomP
 from aioenv.client.rollouts import Rollout
 from aioenv.service import Environment
 from echo_env import EchoEnv
+from tests.client.scripted import Peer, error, observation, scripted
 from tests.conftest import Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, Heard, Tally, Word, populate
 
@@ -444,6 +446,44 @@ class TestCapacity:
                     break
         assert together.is_set()
         await client.close()
+
+    @pytest.mark.parametrize("lost_at", ["break", "refusal"])
+    async def test_waiting_for_a_session_begins_no_count_anew(self, lost_at: str) -> None:
+        """An episode that waits for a session between two attempts has no more of them for it."""
+        playing, ended = asyncio.Event(), asyncio.Event()
+        resets, begun = itertools.count(), []
+
+        async def script(peer: Peer) -> None:
+            request = await peer.request()
+            if request["data"]["seed"] and next(resets) % 2:
+                peer.reply(error("CAPACITY_REACHED"))
+                return
+            peer.reply(observation("ready"))
+            await peer.request()
+            if lost_at == "refusal":
+                peer.reply(error("CAPACITY_REACHED"))
+
+        async def play(result: StepResult[Any], episode: Episode) -> dict[str, Any] | None:
+            if episode.index == 0:
+                playing.set()
+                await ended.wait()
+                return None
+            await playing.wait()
+            begun.append(episode.attempt)
+            return {"message": "x"} if len(begun) < 4 else None
+
+        async with (
+            scripted(script) as service,
+            GenericEnvClient(service.url) as client,
+            rollout(client, play, episodes=2, concurrency=2, retries=1, seed=0) as run,
+        ):
+            lost = await anext(run)
+            ended.set()
+            played = await anext(run)
+        assert begun == [1, 2]
+        assert (lost.episode, lost.attempts, lost.ending) == (1, 2, "failed")
+        assert (played.episode, played.attempts, played.ending) == (0, 1, "policy")
+        assert run.statistics().retries == 1
 
 
 class TestFlow:
