@@ -82,7 +82,8 @@ class Course(Generic[ActionT, ObservationT]):
         self._line = asyncio.Lock()
         self._closings: set[asyncio.Task[None]] = set()
         self._defect: BaseException | None = None
-        self._is_ending = False
+        self._workers: tuple[asyncio.Task[None], ...] = ()
+        self._ending: asyncio.Task[None] | None = None
 
     # What the consumer calls
 
@@ -99,29 +100,52 @@ class Course(Generic[ActionT, ObservationT]):
 
     async def run(self) -> AsyncGenerator[Trajectory[ActionT, ObservationT], None]:
         """Yield each trajectory as it ends; leave no task and no session behind."""
-        loop = asyncio.get_running_loop()
-        count = min(self._limits.concurrency, self._limits.episodes)
-        tasks = [loop.create_task(self._work()) for _ in range(count)]
-        for task in tasks:
-            task.add_done_callback(self._on_leaving)
+        if self._ending is None:
+            self._start_workers()
         try:
             for _ in range(self._limits.episodes):
-                yield await self._next_finished()
+                trajectory = await self._next_finished()
+                if trajectory is None:
+                    return
+                yield trajectory
         finally:
-            self._is_ending = True
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
-            if self._closings:
-                await asyncio.wait(self._closings)
+            await self.end()
 
-    async def _next_finished(self) -> Trajectory[ActionT, ObservationT]:
-        while not self._finished:
+    async def end(self) -> None:
+        """End every worker and its session, and the iteration; later calls wait for the same end.
+
+        Cancelling it costs nothing: the ending goes on by itself.
+        """
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+            self._news.set()
+        if asyncio.current_task() not in self._workers:  # a policy would wait for itself
+            await asyncio.shield(self._ending)
+
+    def _start_workers(self) -> None:
+        loop = asyncio.get_running_loop()
+        count = min(self._limits.concurrency, self._limits.episodes)
+        self._workers = tuple(loop.create_task(self._work()) for _ in range(count))
+        for task in self._workers:
+            task.add_done_callback(self._on_leaving)
+
+    async def _end(self) -> None:
+        for task in self._workers:
+            task.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers)
+        if self._closings:
+            await asyncio.wait(self._closings)
+
+    async def _next_finished(self) -> Trajectory[ActionT, ObservationT] | None:
+        """Wait for the next trajectory; return ``None`` where the rollout is ended instead."""
+        while self._ending is None and not self._finished:
             if self._defect is not None:
                 raise self._defect
             self._news.clear()
             await self._news.wait()
+        if self._ending is not None:
+            return None
         trajectory, taken = self._finished.popleft()
         if not taken.done():
             taken.set_result(None)
@@ -129,7 +153,7 @@ class Course(Generic[ActionT, ObservationT]):
 
     def _on_leaving(self, task: "asyncio.Task[None]") -> None:
         """Note what a worker died of, so that nobody waits for it in vain."""
-        if self._is_ending:
+        if self._ending is not None:
             return
         if task.cancelled():
             self._defect = RuntimeError("a worker of the rollout was cancelled by somebody else")
@@ -239,7 +263,7 @@ class Course(Generic[ActionT, ObservationT]):
             self._steps += attempt.episode.step
 
     async def close(self, session: EnvClient[ActionT, ObservationT, Any]) -> None:
-        """Close a session; cancelling it leaves that to `run`."""
+        """Close a session; cancelling it leaves that to `end`."""
         closing = asyncio.get_running_loop().create_task(_close(session))
         self._closings.add(closing)
         closing.add_done_callback(self._closings.discard)

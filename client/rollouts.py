@@ -108,9 +108,12 @@ class Rollout(AsyncIterator[Trajectory[ActionT, ObservationT]]):
     async def aclose(self) -> None:
         """End the rollout: cancel what is played, and close every session. Safe to call twice.
 
-        Cancelling it leaves the sessions to close by themselves.
+        Whoever iterates meanwhile, in another task, comes to the end of the iteration. Cancelling
+        it leaves the sessions to close by themselves.
         """
-        await self._trajectories.aclose()
+        await self._course.end()
+        if not self._trajectories.ag_running:  # type: ignore[attr-defined]  # else it ends itself
+            await self._trajectories.aclose()
 
     def __aiter__(self) -> Self:
         return self

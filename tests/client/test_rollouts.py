@@ -586,6 +586,82 @@ class TestFlow:
         assert (await client.reset()).observation["text"] == "ready"
         await client.close()
 
+    @pytest.mark.parametrize("times", [1, 2])
+    async def test_closing_what_another_task_consumes(
+        self, serve: Serve, census: Census, times: int
+    ) -> None:
+        """Whoever closes a rollout, even twice at once, ends the iteration of another task."""
+        served = await serve(populate(census, AsyncWorld))
+        async with GenericEnvClient(served.url) as client:
+            run = rollout(client, say("hang"), episodes=9, concurrency=3)
+            consumer = asyncio.ensure_future(collect(run))
+            await eventually(lambda: census.hanging == 3)
+            await asyncio.gather(*(run.aclose() for _ in range(times)))
+            assert not client._children
+            assert await consumer == []
+            assert [item async for item in run] == []
+
+    async def test_closing_what_nobody_has_begun(self, serve: Serve, census: Census) -> None:
+        """A rollout that is closed before its first episode plays none."""
+        served = await serve(populate(census, AsyncWorld))
+        async with GenericEnvClient(served.url) as client:
+            run = rollout(client, say("x"), episodes=9)
+            await asyncio.gather(run.aclose(), run.aclose())
+            assert await collect(run) == []
+        assert census.made == 1
+
+    async def test_body_that_raises_while_another_task_consumes(
+        self, serve: Serve, census: Census
+    ) -> None:
+        """The body's own error leaves ``async with``, and the rollout is closed."""
+        served = await serve(populate(census, AsyncWorld))
+        async with GenericEnvClient(served.url) as client:
+            run = rollout(client, say("hang"), episodes=9, concurrency=3)
+            consumer = asyncio.ensure_future(anext(run, None))
+
+            async def fail() -> None:
+                async with run:
+                    await eventually(lambda: census.hanging == 3)
+                    raise LookupError("its own")
+
+            with pytest.raises(LookupError, match="its own"):
+                await fail()
+            assert not client._children
+            assert await consumer is None
+
+    async def test_cancelled_closing_goes_on(self, serve: Serve, census: Census) -> None:
+        """Closing goes on where it was cancelled, and the next call waits for its end."""
+        served = await serve(populate(census, AsyncWorld))
+        async with GenericEnvClient(served.url) as client:
+            run = rollout(client, say("hang"), episodes=9, concurrency=3)
+            consumer = asyncio.ensure_future(anext(run, None))
+            await eventually(lambda: census.hanging == 3)
+            closing = asyncio.ensure_future(run.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            assert len(client._children) == 3
+            await run.aclose()
+            assert not client._children
+            assert await consumer is None
+
+    async def test_policy_may_close_its_rollout(self, serve: Serve, census: Census) -> None:
+        """A policy that closes its rollout, and again on its way out, does not wait for itself."""
+        served = await serve(populate(census, AsyncWorld))
+
+        async def close(result: StepResult[Any], episode: Episode) -> None:
+            try:
+                await run.aclose()
+                await asyncio.Event().wait()
+            finally:
+                await run.aclose()
+
+        async with GenericEnvClient(served.url) as client:
+            run = rollout(client, close, episodes=9, concurrency=3)
+            assert await collect(run) == []
+            assert not client._children
+
     async def test_leaving_while_it_connects(self, serve: Serve, census: Census) -> None:
         """Leaving a rollout that still waits for sessions leaves its place in the queue."""
         served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1)
