@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 from itertools import cycle
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from aioenv.client.env_client import EnvClient
 from aioenv.client.transport import see_through
@@ -73,10 +73,7 @@ class Fleet(Generic[ActionT, ObservationT, StateT]):
 
     async def close(self) -> None:
         """Close every member. Cancelling it costs nothing: the closing goes on by itself."""
-        endings = [member.close() for member in self.members]
-        for ending in await asyncio.gather(*endings, return_exceptions=True):
-            if isinstance(ending, BaseException):
-                log.warning("a member of %r was not closed: %r", self, ending)
+        await see_through(self._close_all())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -92,4 +89,14 @@ class Fleet(Generic[ActionT, ObservationT, StateT]):
 
     async def _give_up(self, starts: "list[asyncio.Task[None]]") -> None:
         await asyncio.gather(*starts, return_exceptions=True)
-        await self.close()
+        await self._close_all()
+
+    async def _close_all(self) -> None:
+        endings = [_close(member) for member in self.members]
+        for ending in await asyncio.gather(*endings, return_exceptions=True):
+            if isinstance(ending, BaseException):
+                log.warning("a member of %r was not closed: %r", self, ending)
+
+
+async def _close(member: EnvClient[Any, Any, Any]) -> None:
+    await member.close()  # a subclass's own may raise as soon as it is called
