@@ -1,7 +1,7 @@
 """Policies: what chooses the actions of an episode."""
 
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from attrs import define, field
@@ -72,13 +72,11 @@ class RandomPolicy:
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._draw = make_sampler(schema)
-        if self._draw(random.Random(0)).__class__ is not dict:  # noqa: S311
-            raise CannotDraw("$", "an action is an object")
+        self._draw = _action_sampler(schema)
 
     def __call__(self, result: StepResult[Any], episode: Episode, /) -> dict[str, Any]:
         """Draw an action's fields."""
-        return self._draw(episode.rng)  # type: ignore[no-any-return]
+        return self._draw(episode.rng)
 
 
 def random_action(schema: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -87,4 +85,12 @@ def random_action(schema: Mapping[str, Any], rng: random.Random) -> dict[str, An
     Raises:
         CannotDraw: as for `RandomPolicy`.
     """
-    return make_sampler(schema)(rng)  # type: ignore[no-any-return]
+    return _action_sampler(schema)(rng)
+
+
+def _action_sampler(schema: Mapping[str, Any]) -> Callable[[random.Random], dict[str, Any]]:
+    """Turn the schema of an action into a function that draws its fields."""
+    draw = make_sampler(schema)
+    if draw(random.Random(0)).__class__ is not dict:  # noqa: S311
+        raise CannotDraw("$", "an action is an object")
+    return draw

@@ -276,3 +276,5 @@ def test_action_is_an_object() -> None:
     """A schema of anything but an object is no schema of an action."""
     with pytest.raises(CannotDraw, match="an action is an object"):
         RandomPolicy({"type": "string"})
+    with pytest.raises(CannotDraw, match="an action is an object"):
+        random_action({"type": "string"}, random.Random(1))
