@@ -139,8 +139,11 @@ class _Maker:
         """Follow a reference (a JSON pointer, RFC 6901) within the document."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise CannotDraw(path, f"the reference {reference!r} leads out of the schema")
+        pointer = unquote(reference[1:])
+        if pointer and not pointer.startswith("/"):
+            raise CannotDraw(path, f"the reference {reference!r} is no JSON pointer")
         target: Any = self._root
-        for part in unquote(reference[1:]).split("/")[1:]:
+        for part in pointer.split("/")[1:]:
             name = part.replace("~1", "/").replace("~0", "~")
             if not isinstance(target, Mapping) or name not in target:
                 raise CannotDraw(path, f"the reference {reference!r} leads nowhere")

@@ -176,6 +176,14 @@ HOPELESS: list[tuple[Any, str]] = [
     ({"anyOf": []}, "no alternative"),
     ({"$ref": "#/nowhere"}, "leads nowhere"),
     ({"$ref": "other.json"}, "leads out of the schema"),
+    (
+        {
+            "properties": {"x": {"$ref": "#foo"}},
+            "required": ["x"],
+            "$defs": {"foo": {"$anchor": "foo", "type": "integer"}},
+        },
+        r"\$\.x: the reference '#foo' is no JSON pointer",
+    ),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "without end"),
     ({"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True}, "too few"),
     (
