@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
-__all__ = ["Contradiction", "conjunction", "is_of_type"]
+__all__ = ["Contradiction", "conjunction", "exact", "is_of_type"]
 
 Schema = dict[str, Any]
 
@@ -46,6 +47,15 @@ def is_of_type(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     return isinstance(value, _CLASSES[kind]) if kind in _CLASSES else False
+
+
+def exact(number: float) -> Fraction:
+    """Return a number as its digits say it: 0.1 is a tenth, not the float next to it.
+
+    Raises:
+        ValueError: it is no finite number.
+    """
+    return Fraction(repr(number))
 
 
 _INDIVISIBLE = frozenset({"const", "contentEncoding", "format", "pattern", "prefixItems"})
@@ -112,6 +122,13 @@ def _parts(one: Any, other: Any) -> Schema | bool:
         return False
 
 
+def _common_multiple(one: float, other: float) -> float:
+    """Return the least number that is a multiple of both."""
+    (top, bottom), (twin_top, twin_bottom) = (exact(x).as_integer_ratio() for x in (one, other))
+    multiple = Fraction(math.lcm(top, twin_top), math.gcd(bottom, twin_bottom))
+    return int(multiple) if multiple.denominator == 1 else float(multiple)
+
+
 _MERGERS: dict[str, Callable[[Any, Any], Any]] = {
     "type": _types,
     "enum": _choices,
@@ -119,7 +136,7 @@ _MERGERS: dict[str, Callable[[Any, Any], Any]] = {
     "items": _parts,
     "additionalProperties": _parts,
     "uniqueItems": lambda one, other: one or other,
-    "multipleOf": math.lcm,
+    "multipleOf": _common_multiple,
     "minimum": max,
     "exclusiveMinimum": max,
     "minLength": max,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aioenv.client.conjunction import is_of_type
+from aioenv.client.conjunction import exact, is_of_type
 
 __all__ = ["KEYWORDS_BY_TYPE", "CannotDraw", "Sampler", "draw_choice", "scalar_sampler"]
 
@@ -143,7 +143,7 @@ def _is_within_bounds(number: float, schema: Mapping[str, Any]) -> bool:
         schema.get("minimum", -math.inf) <= number <= schema.get("maximum", math.inf)
         and schema.get("exclusiveMinimum", -math.inf) < number
         and number < schema.get("exclusiveMaximum", math.inf)
-        and ("multipleOf" not in schema or number % schema["multipleOf"] == 0)
+        and ("multipleOf" not in schema or exact(number) % exact(schema["multipleOf"]) == 0)
     )
 
 
@@ -169,10 +169,7 @@ def _integer(schema: Mapping[str, Any], path: str) -> Sampler:
 
 def _number(schema: Mapping[str, Any], path: str) -> Sampler:
     if "multipleOf" in schema:
-        factor = schema["multipleOf"]
-        counts = {key: schema[key] / factor for key in _BOUNDS if key in schema}
-        draw_count = _integer(counts, path)
-        return lambda rng, depth: draw_count(rng, depth) * factor
+        return _multiple(schema, path)
     least: float = float(schema.get("minimum", -math.inf))
     most: float = float(schema.get("maximum", math.inf))
     if "exclusiveMinimum" in schema:
@@ -188,6 +185,17 @@ def _number(schema: Mapping[str, Any], path: str) -> Sampler:
         return min(max(least * (1 - share) + most * share, least), most)
 
     return draw
+
+
+def _multiple(schema: Mapping[str, Any], path: str) -> Sampler:
+    """Return a sampler of multiples, each the float nearest to the decimal number that is meant."""
+    factor = exact(schema["multipleOf"])
+    counts = {key: exact(schema[key]) / factor for key in _BOUNDS if key in schema}
+    draw_count = _integer(counts, path)
+    top, bottom = factor.as_integer_ratio()
+    if bottom == 1:
+        return lambda rng, depth: draw_count(rng, depth) * top
+    return lambda rng, depth: draw_count(rng, depth) * top / bottom  # rounded only once
 
 
 _BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")

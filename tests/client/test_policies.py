@@ -52,6 +52,8 @@ DRAWABLE: dict[str, Any] = {
     "one number": {"minimum": 2.5, "maximum": 2.5},
     "any number": {"type": "number", "minimum": -1.7e308, "maximum": 1.7e308},
     "halves": {"type": "number", "multipleOf": 0.5, "minimum": 0.2, "maximum": 2},
+    "all of multiples": {"allOf": [{"multipleOf": 0.5}, {"multipleOf": 1}, {"multipleOf": 3}]},
+    "all of fractions": {"allOf": [{"multipleOf": 0.5}, {"multipleOf": 0.75}], "type": "number"},
     "choice": {"enum": ["up", "down", None, 3, [1], {"a": 1}]},
     "choice of a type": {"type": "string", "enum": ["up", 3]},
     "constant": {"const": {"x": [1, None]}},
@@ -169,7 +171,6 @@ HOPELESS: list[tuple[Any, str]] = [
         {"allOf": [{"prefixItems": [True]}, {"items": {"type": "null"}}]},
         "'prefixItems' and 'items' are demanded apart",
     ),
-    ({"allOf": [{"multipleOf": 0.5}, {"multipleOf": 0.25}]}, "not valid, or not known here"),
     ({"type": "integer", "minimum": "3"}, "not valid, or not known here"),
     ({"type": "object", "properties": [1]}, "not valid, or not known here"),
     ({"type": "number", "multipleOf": 0, "minimum": 1}, "not valid, or not known here"),
@@ -270,6 +271,18 @@ def test_alternatives_all_occur() -> None:
     assert {type(value) for value in drawn(DRAWABLE["alternatives"])} == {str, int}
     assert {tuple(value) for value in drawn(DRAWABLE["object"])} == {("x",), ("x", "y")}
     assert {len(value) for value in drawn(DRAWABLE["list"])} == set(range(5))
+
+
+def test_multiples_are_as_decimal_numbers_say() -> None:
+    """A multiple of a decimal fraction is the float that is written with its digits."""
+    tenths = {"type": "number", "multipleOf": 0.1, "minimum": 0, "maximum": 0.7}
+    assert set(drawn(tenths)) == {0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7}
+    assert set(drawn({"enum": [0.3, 0.35], "multipleOf": 0.1})) == {0.3}
+    assert set(drawn({"allOf": [{"multipleOf": 0.1}, tenths, {"multipleOf": 0.3}]})) == {
+        0.0,
+        0.3,
+        0.6,
+    }
 
 
 def test_random_action_depends_on_its_rng() -> None:
