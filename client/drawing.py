@@ -12,14 +12,21 @@ from typing import Any
 
 from aioenv.client.conjunction import exact, is_of_type
 
-__all__ = ["KEYWORDS_BY_TYPE", "CannotDraw", "Sampler", "draw_choice", "scalar_sampler"]
+__all__ = [
+    "KEYWORDS_BY_TYPE",
+    "MOST_TRIES",
+    "CannotDraw",
+    "Sampler",
+    "draw_choice",
+    "scalar_sampler",
+]
 
 Sampler = Callable[[random.Random, int], Any]
 """Draws a value; the integer says how deep within the whole value."""
 
 _SPAN = 100  # how far from zero, or from the one bound, a number lies where nothing else is said
 _MOST_CHARACTERS = 32
-_MOST_TRIES = 200  # to hit upon a length
+MOST_TRIES = 200  # to hit upon a length, or upon an item that a list does not hold yet
 _ALPHABET = (string.ascii_letters + string.digits + " .").encode()
 _LETTERS = _ALPHABET * 4  # one for each byte, all as likely
 
@@ -105,7 +112,7 @@ def _formatted(
     """Return a sampler of those strings of a format whose length the schema allows."""
 
     def draw(rng: random.Random, depth: int) -> str:
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             text = draw_any(rng)
             if _is_within_length(text, schema):
                 return text

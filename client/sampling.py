@@ -16,7 +16,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from aioenv.client.conjunction import Contradiction, Schema, conjunction
-from aioenv.client.drawing import KEYWORDS_BY_TYPE, CannotDraw, Sampler, draw_choice, scalar_sampler
+from aioenv.client.drawing import (
+    KEYWORDS_BY_TYPE,
+    MOST_TRIES,
+    CannotDraw,
+    Sampler,
+    draw_choice,
+    scalar_sampler,
+)
 
 __all__ = ["CannotDraw", "make_sampler"]
 
@@ -230,8 +237,10 @@ class _Maker:
             samplers = first[:count]
             if rest is not None:
                 samplers = samplers + [rest] * (count - len(first))
-            items = [sampler(rng, depth + 1) for sampler in samplers]
-            return _without_repeats(items, least, path) if is_unique else items
+            if is_unique:
+                draws = [partial(sampler, rng, depth + 1) for sampler in samplers]
+                return _draw_different(draws, least, path)
+            return [sampler(rng, depth + 1) for sampler in samplers]
 
         return draw
 
@@ -259,8 +268,16 @@ def _retyped(schema: Schema, kind: str) -> Schema:
     return {**schema, "type": kind}
 
 
-def _without_repeats(items: list[Any], least: int, path: str) -> list[Any]:
-    unique = [item for index, item in enumerate(items) if item not in items[:index]]
-    if len(unique) < least:
-        raise CannotDraw(path, f"its items are too few for {least} different ones")
-    return unique
+def _draw_different(draws: Sequence[Callable[[], Any]], least: int, path: str) -> list[Any]:
+    """Draw items that all differ, anew where the first ones leave nothing for the next."""
+    for _ in range(MOST_TRIES):
+        items: list[Any] = []
+        for draw in draws:
+            tries = (draw() for _ in range(MOST_TRIES))
+            new = next(([item] for item in tries if item not in items), None)
+            if new is None:
+                break
+            items += new
+        if len(items) >= least:
+            return items
+    raise CannotDraw(path, f"its items are too few for {least} different ones")

@@ -68,6 +68,29 @@ DRAWABLE: dict[str, Any] = {
         "maxItems": 2,
     },
     "set": {"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True, "maxItems": 3},
+    "set of digits": {
+        "items": {"type": "integer", "minimum": 0, "maximum": 9},
+        "uniqueItems": True,
+        "minItems": 3,
+    },
+    "set of three of four": {"items": {"enum": list("abcd")}, "uniqueItems": True, "minItems": 3},
+    "set of all": {
+        "items": {"type": "integer", "minimum": 1, "maximum": 20},
+        "uniqueItems": True,
+        "minItems": 20,
+    },
+    "set of flags": {"items": {"type": "boolean"}, "uniqueItems": True, "minItems": 2},
+    "set of alternatives": {
+        "items": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+        "uniqueItems": True,
+        "minItems": 3,
+    },
+    "set after first items": {
+        "prefixItems": [{"enum": [1, 2, 3]}, {"enum": [1, 2]}, {"const": 1}],
+        "items": {"type": "string"},
+        "uniqueItems": True,
+        "minItems": 3,
+    },
     "object": {
         "type": "object",
         "properties": {"x": {"type": "integer"}, "y": {"type": "string"}},
@@ -187,6 +210,7 @@ HOPELESS: list[tuple[Any, str]] = [
     ),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "without end"),
     ({"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True}, "too few"),
+    ({"prefixItems": [{"const": 1}] * 2, "minItems": 2, "uniqueItems": True}, "too few"),
     (
         {"properties": {"me": {"$ref": "#"}}, "required": ["me"]},
         "without end",
@@ -271,6 +295,13 @@ def test_alternatives_all_occur() -> None:
     assert {type(value) for value in drawn(DRAWABLE["alternatives"])} == {str, int}
     assert {tuple(value) for value in drawn(DRAWABLE["object"])} == {("x",), ("x", "y")}
     assert {len(value) for value in drawn(DRAWABLE["list"])} == set(range(5))
+
+
+def test_sets_have_every_length() -> None:
+    """A list of different items is as long as a list may be, as far as there are values for it."""
+    assert {len(value) for value in drawn(DRAWABLE["set"])} == set(range(4))
+    assert {len(value) for value in drawn(DRAWABLE["set of three of four"])} == {3, 4}
+    assert {len(value) for value in drawn(DRAWABLE["set of flags"])} == {2}
 
 
 def test_multiples_are_as_decimal_numbers_say() -> None:
