@@ -58,7 +58,9 @@ def exact(number: float) -> Fraction:
     return Fraction(repr(number))
 
 
-_INDIVISIBLE = frozenset({"const", "contentEncoding", "format", "pattern", "prefixItems"})
+_INDIVISIBLE = frozenset(
+    {"const", "contentEncoding", "format", "pattern", "patternProperties", "prefixItems"}
+)
 _CLASSES: dict[str, Any] = {
     "array": list,
     "integer": int,
@@ -135,6 +137,7 @@ _MERGERS: dict[str, Callable[[Any, Any], Any]] = {
     "required": lambda one, other: [*one, *other],
     "items": _parts,
     "additionalProperties": _parts,
+    "propertyNames": _parts,
     "uniqueItems": lambda one, other: one or other,
     "multipleOf": _common_multiple,
     "minimum": max,

@@ -39,6 +39,8 @@ KEYWORDS_BY_TYPE: dict[str, set[str]] = {
         "minProperties",
         "maxProperties",
         "additionalProperties",
+        "patternProperties",
+        "propertyNames",
     },
     "array": {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"},
     "string": {"minLength", "maxLength", "format", "contentEncoding"},

@@ -193,6 +193,7 @@ class _Maker:
             if name == "metadata" and path == "$" and not is_required:
                 continue
             try:
+                self._check_name(name, schema, f"{path}.{name}")
                 sampler = self.sampler(properties.get(name, others), f"{path}.{name}")
             except CannotDraw:
                 if is_required:
@@ -213,6 +214,16 @@ class _Maker:
             return {name: sampler(rng, depth + 1) for name, sampler, _ in members if name in chosen}
 
         return draw
+
+    def _check_name(self, name: str, schema: Schema, path: str) -> None:
+        """Refuse a name that its object does not allow, or that a pattern says more about."""
+        if any(re.search(pattern, name) for pattern in schema.get("patternProperties", ())):
+            raise CannotDraw(path, "'patternProperties', which its name fits, is not known here")
+        try:
+            self.sampler(_both(schema.get("propertyNames", True), {"const": name}, path), path)
+        except CannotDraw as error:
+            reason = f"its name does not fit 'propertyNames': {error.reason}"
+            raise CannotDraw(path, reason) from None
 
     def _array(self, schema: Schema, path: str) -> Sampler:
         first = [

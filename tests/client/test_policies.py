@@ -103,6 +103,23 @@ DRAWABLE: dict[str, Any] = {
         "type": "object",
         "properties": {"x": {"type": "string", "pattern": "^a+$"}},
     },
+    "patterns of other names": {
+        "properties": {"a": {"type": "null"}, "x1": True},
+        "required": ["a"],
+        "patternProperties": {"^x": {"type": "integer"}},
+        "additionalProperties": False,
+    },
+    "names of a pattern": {
+        "properties": {"ab": {"type": "null"}, "x": True, "abc": True},
+        "required": ["ab"],
+        "propertyNames": {"pattern": "^a"},
+        "allOf": [{"propertyNames": {"maxLength": 2}}],
+    },
+    "names of a reference": {
+        "properties": {"a": True, "b": True},
+        "propertyNames": {"$ref": "#/$defs/name"},
+        "$defs": {"name": {"enum": ["a"]}},
+    },
     "alternatives": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
     "one of": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "null"}}]},
     "one hopeless": {"anyOf": [{"type": "string", "pattern": "a"}, {"type": "integer"}]},
@@ -174,6 +191,19 @@ HOPELESS: list[tuple[Any, str]] = [
     ({"type": "integer", "multipleOf": 0.5}, "not known here"),
     ({"type": "number", "exclusiveMinimum": 1, "maximum": 1}, "no number lies within"),
     ({"type": "object", "minProperties": 1}, "'minProperties'"),
+    (
+        {"required": ["x1"], "patternProperties": {"^x": {"type": "integer"}}},
+        r"\$\.x1: 'patternProperties', which its name fits, is not known here",
+    ),
+    (
+        {"allOf": [{"patternProperties": {"a": {}}}, {"patternProperties": {"b": {}}}]},
+        "'patternProperties' is demanded twice",
+    ),
+    (
+        {"required": ["bc"], "propertyNames": {"maxLength": 1}},
+        r"\$\.bc: its name does not fit 'propertyNames': no value is allowed",
+    ),
+    ({"required": ["a"], "propertyNames": False}, r"\$\.a: its name does not fit"),
     ({"enum": [1], "type": "string"}, "no value is allowed"),
     ({"enum": [1, 2], "minimum": 3}, "no value is allowed"),
     ({"enum": ["a"], "pattern": "b"}, "no value is allowed"),
