@@ -4,7 +4,7 @@ A schema is turned into a sampler once, so that what it demands in vain is refus
 not in the middle of a rollout, and each draw is cheap. Known are references, ``enum``, ``const``,
 ``anyOf``, ``oneOf``, ``allOf``, and every type with its bounds; a ``pattern`` only where it chooses
 among the values of an ``enum``. Optional properties come and go; an action's optional ``metadata``
-stays away.
+stays away. ``oneOf`` is taken as ``anyOf``: where its branches overlap, a draw may fit several.
 """
 
 import math
