@@ -168,7 +168,7 @@ class Course(Generic[ActionT, ObservationT]):
         seat = _Seat(self)
         knocks = delays()
         try:
-            while self._handed_back or self._next < self._limits.episodes:
+            while self._has_work():
                 # The session comes first: whoever has to wait for it holds up no episode.
                 trouble = await seat.take()
                 if not (isinstance(trouble, CapacityReached) and self.sessions):
@@ -186,6 +186,10 @@ class Course(Generic[ActionT, ObservationT]):
         finally:
             await seat.leave()
 
+    def _has_work(self) -> bool:
+        is_left = bool(self._handed_back) or self._next < self._limits.episodes
+        return is_left and self._ending is None
+
     def _take(self) -> tuple[int, int] | None:
         """Return an episode that waits to be played and its attempts so far, if there is one."""
         if self._handed_back:
@@ -197,6 +201,8 @@ class Course(Generic[ActionT, ObservationT]):
 
     async def _hand_over(self, trajectory: Trajectory[ActionT, ObservationT]) -> None:
         """Offer a trajectory to the consumer, and wait until it is taken."""
+        if self._ending is not None:
+            return  # a policy that swallowed its cancellation
         self._ended += 1
         self._failed += trajectory.failure is not None
         taken = asyncio.get_running_loop().create_future()

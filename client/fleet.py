@@ -53,9 +53,7 @@ class Fleet(Generic[ActionT, ObservationT, StateT]):
             LaunchFailed: a service did not start.
         """
         # No session of their own is opened: it would take up a slot and play nothing.
-        starts = [
-            asyncio.ensure_future(member._in_turn(member._prepare)) for member in self.members
-        ]
+        starts = [asyncio.ensure_future(member._start()) for member in self.members]
         try:
             done, _ = await asyncio.wait(starts, return_when=asyncio.FIRST_EXCEPTION)
             for start in done:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aioenv.client import Fleet, GenericEnvClient
+from tests.client.conftest import RunScript
 from tests.conftest import Serve, eventually
 from tests.environments import AsyncWorld, Census, populate
 
@@ -45,3 +46,38 @@ async def test_member_that_does_not_close(
     await Fleet(members).close()
     await eventually(lambda: census.closed == 2)
     assert "a member of <Fleet of 3> was not closed: LookupError('not today')" in caplog.text
+
+
+async def test_member_at_home_elsewhere(serve: Serve, census: Census) -> None:
+    """A client that blocking code uses can be a member: its calls are carried to its loop."""
+    served = await serve(populate(census, AsyncWorld))
+    member = GenericEnvClient(served.url)
+    await asyncio.to_thread(member.sync().connect)
+    async with Fleet([member]) as fleet:
+        session = await fleet.new_session()
+        assert (await session.reset()).observation["text"] == "ready"
+    await eventually(lambda: census.closed == 2)
+
+
+def test_member_of_an_earlier_loop(run_script: RunScript) -> None:
+    """A client that was left open on a loop that has ended begins anew on the next."""
+    done = run_script(
+        """
+import asyncio
+from aioenv.client import Fleet, GenericEnvClient
+from echo_env.environment import EchoEnvironment
+
+member = GenericEnvClient.from_environment(EchoEnvironment)
+
+async def leave_open():
+    await member.connect()
+
+async def play():
+    async with Fleet([member]) as fleet, await fleet.new_session() as session:
+        print((await session.reset()).observation["echoed_message"])
+
+asyncio.run(leave_open())
+asyncio.run(play())
+"""
+    )
+    assert done.stdout == "Echo environment ready!\n", done.stderr

@@ -1,6 +1,7 @@
 """Rollouts: every episode once, whatever happens to it, and nothing left behind."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 import re
@@ -661,6 +662,28 @@ class TestFlow:
             run = rollout(client, close, episodes=9, concurrency=3)
             assert await collect(run) == []
             assert not client._children
+
+    async def test_policy_that_swallows_its_cancellation(
+        self, serve: Serve, census: Census
+    ) -> None:
+        """A policy that carries on when it is cancelled is not waited for in vain."""
+        served = await serve(populate(census, AsyncWorld))
+        asked = 0
+
+        async def carry_on(result: StepResult[Any], episode: Episode) -> None:
+            nonlocal asked
+            asked += 1
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+        async with GenericEnvClient(served.url) as client:
+            run = rollout(client, carry_on, episodes=9, concurrency=3)
+            consumer = asyncio.ensure_future(collect(run))
+            await eventually(lambda: asked == 3)
+            await run.aclose()
+            assert await consumer == []
+            assert not client._children
+        assert asked == 3
 
     async def test_leaving_while_it_connects(self, serve: Serve, census: Census) -> None:
         """Leaving a rollout that still waits for sessions leaves its place in the queue."""
