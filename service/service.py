@@ -95,7 +95,7 @@ class Service:
 
     def reset_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a reset's options, as far as they can be known beforehand."""
-        return ResetOptions(getattr(maker_of(self.factory), "reset", None)).schema()
+        return self._reset_schema
 
     # Public methods
 
@@ -231,6 +231,11 @@ class Service:
         return task
 
     # Private methods
+
+    @functools.cached_property
+    def _reset_schema(self) -> dict[str, Any]:
+        # The classes and readers that it takes to make one are never forgotten.
+        return ResetOptions(getattr(maker_of(self.factory), "reset", None)).schema()
 
     def _is_used(self) -> bool:
         pool: SessionPool | None = getattr(self, "pool", None)

@@ -324,3 +324,9 @@ async def test_a_session_closes_its_environment_once(make: Make, census: Census)
     await session.close()
     await service.close_session(session)
     assert census.closed == 1
+
+
+def test_the_schema_of_a_reset_is_made_once(make: Make) -> None:
+    """What is made for it stays in memory for good, however often it is asked for."""
+    service = make(AsyncWorld)
+    assert service.reset_schema() is service.reset_schema()
