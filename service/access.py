@@ -108,7 +108,8 @@ def _header_token(request: web.Request) -> bytes:
 
 
 def _offered_protocols(request: web.Request) -> list[str]:
-    names = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
+    # Of several lines aiohttp reads the first, and logs that if it finds nothing to choose.
+    names = request.headers.get("Sec-WebSocket-Protocol", "")
     return [name.strip() for name in names.split(",")]
 
 

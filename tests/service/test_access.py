@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.conftest import Serve
 from tests.environments import AsyncWorld, Census, populate
-from tests.service.conftest import Connect
+from tests.service.conftest import Connect, OpenRaw
 
 DOORS = [
     ("GET", "/metadata"),
@@ -315,6 +315,19 @@ async def test_any_other_subprotocol_is_refused(
     with caplog.at_level("DEBUG"), pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await connect(served, protocols=protocols)
     assert refusal.value.status == 401
+    assert "base64url" not in caplog.text
+    assert census.made == 0
+
+
+async def test_a_token_in_a_line_of_its_own_is_refused(
+    serve: Serve, open_raw: OpenRaw, census: Census, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server chooses from the first line alone, and would log what it finds there."""
+    served = await serve(populate(census, AsyncWorld), token="s3cret")
+    header = "Sec-WebSocket-Protocol"
+    with caplog.at_level("DEBUG"):
+        peer = await open_raw(served, "", f"{header}: {_said('s3cret')}", f"{header}: aioenv.plain")
+    assert peer.response.startswith("HTTP/1.1 401 ")
     assert "base64url" not in caplog.text
     assert census.made == 0
 
