@@ -6,6 +6,7 @@ as far as tools go, and OpenEnv's two calls for sessions of one's own.
 
 import functools
 import logging
+import reprlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from aioenv import AioEnvError, __version__
 from aioenv.messages import error_reply
 from aioenv.service.jsonrpc import Call, ErrorCode, RpcError, failure, read_call, success, write
 from aioenv.service.kept import KeptSessions, UnknownSession
-from aioenv.service.seats import KeptSeat, NoSeat, OwnSeat, Seat
+from aioenv.service.seats import KeptSeat, NoSeat, OwnSeat, Seat, quoted, unknown_session
 from aioenv.service.service import Service
 from aioenv.service.tools import ERROR_KEY, TOOL_NAMES, Tools
 
@@ -104,7 +105,7 @@ class McpServer:
     async def _carry_out(self, call: Call, seat: Seat) -> Result:
         method = self._methods.get(call.method)
         if method is None:
-            raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"Method not found: {call.method}")
+            raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"Method not found: {quoted(call.method)}")
         if isinstance(seat, NoSeat) and call.method.startswith("tools/"):
             session_id = call.params.get("session_id")  # as OpenEnv's clients name it
             if session_id is not None:
@@ -139,7 +140,8 @@ class McpServer:
         name, arguments = params.get("name"), params.get("arguments", {})
         if name not in TOOL_NAMES:
             known = ", ".join(TOOL_NAMES)
-            raise RpcError(ErrorCode.INVALID_PARAMS, f"Unknown tool: {name!r}; known are {known}")
+            text = f"Unknown tool: {reprlib.repr(name)}; known are {known}"
+            raise RpcError(ErrorCode.INVALID_PARAMS, text)
         if arguments.__class__ is not dict:
             raise RpcError(ErrorCode.INVALID_PARAMS, "the arguments of a tool are an object")
         result = await self.tools.call(name, arguments, seat)
@@ -169,8 +171,7 @@ class McpServer:
         try:
             has_ended = await self._kept.close(session_id, "the client closed")
         except UnknownSession:
-            text = f"Unknown session_id: {session_id}"
-            raise RpcError(ErrorCode.INVALID_PARAMS, text) from None
+            raise unknown_session(session_id) from None
         still = {} if has_ended else {"closing": True}
         return {"session_id": session_id, "closed": has_ended, **still}
 

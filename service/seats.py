@@ -1,6 +1,7 @@
 """Seats: in which session the tools of an MCP client play."""
 
 import asyncio
+import reprlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -10,7 +11,9 @@ from aioenv.service.jsonrpc import ErrorCode, RpcError
 from aioenv.service.kept import KeptSessions, UnknownSession
 from aioenv.service.session import Session
 
-__all__ = ["KeptSeat", "LazySeat", "NoSeat", "OwnSeat", "Seat"]
+__all__ = ["KeptSeat", "LazySeat", "NoSeat", "OwnSeat", "Seat", "quoted", "unknown_session"]
+
+_LONGEST_NAME = 64
 
 
 class Seat(Protocol):
@@ -60,7 +63,7 @@ class KeptSeat:
 
     def __init__(self, kept: KeptSessions, session_id: Any) -> None:
         if not isinstance(session_id, str) or session_id not in kept:
-            raise _unknown(session_id)
+            raise unknown_session(session_id)
         self._kept = kept
         self._id = session_id
 
@@ -75,7 +78,7 @@ class KeptSeat:
             async with self._kept.use(self._id) as session:
                 yield session
         except UnknownSession:
-            raise _unknown(self._id) from None
+            raise unknown_session(self._id) from None
 
 
 class NoSeat:
@@ -165,5 +168,12 @@ class LazySeat:
         return SessionLost("it was not used for a while, and its environment is gone")
 
 
-def _unknown(session_id: Any) -> RpcError:
-    return RpcError(ErrorCode.INVALID_PARAMS, f"Unknown session_id: {session_id}")
+def unknown_session(session_id: Any) -> RpcError:
+    """Return the refusal of what names no session, or none any more."""
+    return RpcError(ErrorCode.INVALID_PARAMS, f"Unknown session_id: {quoted(session_id)}")
+
+
+def quoted(value: Any) -> str:
+    """Return what a client sent, to be named in an error: a name as it is, all else in brief."""
+    is_name = isinstance(value, str) and len(value) <= _LONGEST_NAME
+    return value if is_name else reprlib.repr(value)

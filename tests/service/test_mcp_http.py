@@ -168,6 +168,25 @@ async def test_deep_nesting_is_an_error(peer: Peer, depth: int) -> None:
     assert (await peer.send(tool("step", text="Hi"))).result["isError"] is False
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('"method":"WHAT"', -32601),
+        ('"method":"tools/call","params":{"name":"WHAT"}', -32602),
+        ('"method":"tools/call","params":{"name":"step","session_id":"WHAT"}', -32602),
+        ('"method":"openenv/session/close","params":{"session_id":"WHAT"}', -32602),
+        ('"method":"tools/call","params":{"name":DEEP}', -32602),
+        ('"method":"tools/call","params":{"name":"step","session_id":DEEP}', -32602),
+    ],
+)
+async def test_an_error_quotes_little_of_a_call(peer: Peer, text: str, code: int) -> None:
+    """However much was sent, and however deep."""
+    text = text.replace("WHAT", "x" * 10_000).replace("DEEP", "[" * 900 + "]" * 900)
+    reply = await peer.send(f'{{"jsonrpc":"2.0","id":1,{text}}}')
+    assert (reply.status, reply.code) == (200, code)
+    assert len(reply.body["error"]["message"]) < 200
+
+
 @pytest.mark.parametrize("call_id", [0, -1, 2**63, 2**200, "", "a", "\ud800", "naïve 🌍"])
 async def test_an_answer_repeats_the_id(peer: Peer, call_id: Any) -> None:
     """Whatever string or integer it is."""
