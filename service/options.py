@@ -73,7 +73,7 @@ def _parameters(reset: Callable[..., Any] | None) -> list[inspect.Parameter]:
 def _types(reset: Callable[..., Any] | None) -> dict[str, Any]:
     try:
         return typing.get_type_hints(reset, include_extras=True)
-    except (NameError, TypeError):  # an annotation of what does not exist here, or no function
+    except Exception:  # no function, or an annotation that is none: it may raise whatever it likes
         return {}
 
 

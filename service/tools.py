@@ -138,7 +138,7 @@ def _environment_class(service: Service) -> type[Environment[Any, Any, Any]] | N
     if not isinstance(maker, type):
         try:
             maker = get_type_hints(maker).get("return")
-        except (NameError, TypeError):
+        except Exception:  # an annotation may raise whatever it likes
             return None
     return maker if isinstance(maker, type) and issubclass(maker, Environment) else None
 

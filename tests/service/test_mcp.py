@@ -356,13 +356,24 @@ async def test_a_token_is_asked_for(serve: Serve, census: Census) -> None:
         assert shown(await client.call_tool("reset", {}))["text"] == "ready"
 
 
-async def test_it_plays_what_a_function_makes(serve: Serve, census: Census) -> None:
-    """Where only the function knows the class, a reset takes any option."""
-    world = populate(census, AsyncWorld)
-
+def _unheard(world: type[World]) -> Any:
     def make() -> "Unheard":  # type: ignore[name-defined]  # noqa: F821  # nowhere defined
         return world()
 
+    return make
+
+
+def _elsewhere(world: type[World]) -> Any:
+    def make() -> "pytest.Unheard":  # type: ignore[name-defined]  # not in that module
+        return world()
+
+    return make
+
+
+@pytest.mark.parametrize("maker", [_unheard, _elsewhere])
+async def test_it_plays_what_a_function_makes(serve: Serve, census: Census, maker: Any) -> None:
+    """Where only the function knows the class, a reset takes any option."""
+    make = maker(populate(census, AsyncWorld))
     served = await serve(make)
     async with client_of(served) as client:
         assert client.server_info is not None

@@ -44,6 +44,9 @@ class Resets:
     def odd(self, *, thing: Opaque | None = None, later: "Unheard" = 7) -> None:  # type: ignore[name-defined]  # noqa: F821
         """Annotate what is nowhere defined."""
 
+    def elsewhere(self, *, thing: "pytest.Unheard") -> None:  # type: ignore[name-defined]
+        """Annotate what a module does not have."""
+
     def opaque(self, *, thing: Opaque | None = None, _private: int = 0) -> None:
         """Annotate what has no JSON form."""
 
@@ -102,7 +105,7 @@ def test_an_unknown_reset_takes_anything() -> None:
     assert faults(None, more=1) == set()
 
 
-@pytest.mark.parametrize("reset", [Resets.odd, Resets.opaque])
+@pytest.mark.parametrize("reset", [Resets.odd, Resets.elsewhere, Resets.opaque])
 def test_what_has_no_json_form_takes_anything(reset: Callable[..., Any]) -> None:
     """The schema does not fail for it."""
     assert "type" not in ResetOptions(reset).schema()["properties"]["thing"]
