@@ -116,9 +116,10 @@ def _offered_protocols(request: web.Request) -> list[str]:
 def _decoded(protocol: str) -> bytes:
     text = protocol.removeprefix(_TOKEN_PROTOCOL).encode("utf-8", "surrogateescape")
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        said = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         return b""
+    return said.strip()
 
 
 def _may_act(request: web.Request, allowed: tuple[str, ...], public_host: str | None) -> bool:

@@ -1,7 +1,7 @@
 """The settings of a service: one table of names, environment variables, defaults and meanings."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ def _setting(variable: str, help: str, **kwargs: Any) -> Any:  # noqa: A002  # c
 def _choice(variable: str, help: str, choices: tuple[str, ...], default: str) -> Any:  # noqa: A002
     metadata = {"variable": variable, "help": help, "choices": choices}
     return field(kw_only=True, metadata=metadata, default=default, validator=in_(choices))
+
+
+def _as_browsers_say(origins: Iterable[str]) -> tuple[str, ...]:
+    """Return origins in lower case and without a slash at the end (RFC 6454, section 6.2)."""
+    return tuple(origin.lower().removesuffix("/") for origin in origins)
 
 
 @frozen
@@ -127,12 +132,13 @@ class Settings:
         "AIOENV_ALLOWED_ORIGINS",
         "Origins of other sites' pages that may connect, separated by commas; * for any",
         default=(),
-        converter=tuple,
+        converter=_as_browsers_say,
     )
     token: str | None = _setting(
         "AIOENV_TOKEN",
         "Bearer token asked for at every door but /health",
         default=None,
+        converter=attrs.converters.optional(str.strip),  # a file's text ends with a newline
         repr=False,
     )
     log_format: str = _choice(

@@ -162,3 +162,16 @@ async def test_a_service_is_configured_before_its_first_session(
     await (await connect(served)).echoes()
     with pytest.raises(RuntimeError, match=r"^a service cannot be configured once it was used$"):
         service.configure(Settings())
+
+
+@pytest.mark.parametrize("token", ["s3cret\n", " s3cret\r\n"])
+def test_a_token_is_read_without_the_space_around_it(token: str) -> None:
+    """A file that holds it ends with a newline, which no client sends."""
+    assert Settings.from_environ({"AIOENV_TOKEN": token}).token == "s3cret"
+    assert Settings(token=token).token == "s3cret"
+
+
+def test_an_origin_is_kept_as_browsers_say_it() -> None:
+    """In lower case, without a slash at its end."""
+    settings = Settings(allowed_origins=("https://A.org/", "*"))
+    assert settings.allowed_origins == ("https://a.org", "*")
