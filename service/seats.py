@@ -124,6 +124,7 @@ class LazySeat:
         self._id: str | None = None
         self._is_over = False
         self._opening = asyncio.Lock()
+        self._queued: asyncio.Task[None] | None = None
 
     @property
     def is_taken(self) -> bool:
@@ -147,8 +148,13 @@ class LazySeat:
             raise self._lost() from None
 
     async def close(self) -> None:
-        """End the session, if there is one; a call that is under way ends first."""
+        """End the session, if there is one; a call that is under way ends first.
+
+        One that waits for its session to be opened waits no longer.
+        """
         self._is_over = True
+        if self._queued is not None:
+            self._queued.cancel()
         async with self._opening:
             if self._id in self._kept:
                 assert self._id is not None
@@ -159,13 +165,36 @@ class LazySeat:
             if self._is_over:
                 raise self._lost()
             if self._id is None or (begins and self._id not in self._kept):
-                self._id = await self._kept.open(wait_s=self.wait_s)
+                await self._queue()
+            if self._is_over:  # meanwhile, and `close` waits to end what was opened
+                raise self._lost()
+            assert self._id is not None
             return self._id
+
+    async def _queue(self) -> None:
+        """Open a session, in a task that `close` may cancel."""
+        self._queued = task = asyncio.create_task(self._open_new())
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not self._is_over or not task.cancelled() or _is_cancelled():
+                raise
+        finally:
+            self._queued = None
+
+    async def _open_new(self) -> None:
+        self._id = await self._kept.open(wait_s=self.wait_s)
 
     def _lost(self) -> SessionLost:
         if self._is_over:
             return SessionLost("the client has ended it")
         return SessionLost("it was not used for a while, and its environment is gone")
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the current task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def unknown_session(session_id: Any) -> RpcError:

@@ -9,9 +9,12 @@ import aiohttp
 import pytest
 from attrs import frozen
 
+from aioenv import SessionLost
 from aioenv.service import EnvironmentMetadata
 from aioenv.service.app import _KEPT
+from aioenv.service.kept import KeptSessions
 from aioenv.service.mcp_http import McpDoor
+from aioenv.service.seats import LazySeat
 from tests.conftest import LoopErrors, Serve, Served, eventually
 from tests.environments import AsyncWorld, Census, PlainWorld, populate
 from tests.service.test_metrics import Scraper
@@ -388,12 +391,52 @@ async def test_delete_while_the_session_opens_leaves_none(
     ending = asyncio.create_task(peer.send(method="DELETE"))
     while (await peer.send(call("ping"))).status != 404:
         pass
-    census.open_gate()
     assert (await ending).status == 204
-    await reset
-    assert "the client has ended it" in (await second).result["content"][0]["text"]
+    for reply in (await reset, await second):
+        assert "the client has ended it" in reply.result["content"][0]["text"]
+    census.open_gate()
+    await eventually(lambda: not served.service.pool.statistics().active)
+    assert census.made == census.closed == 1
+
+
+async def test_delete_ends_a_wait_for_a_session(
+    serve: Serve, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """The call that queues is told at once, and its place goes to the next."""
+    served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1)
+    holder, peer = Peer(http, served.url), Peer(http, served.url)
+    named = (await holder.send(call("openenv/session/create"))).result
+    peer.url += "?wait_s=60"
+    await peer.begin()
+    reset = asyncio.create_task(peer.send(tool("reset")))
+    await eventually(lambda: served.service.pool.statistics().waiting == 1)
+    assert (await peer.send(method="DELETE")).status == 204
+    assert "the client has ended it" in (await reset).result["content"][0]["text"]
+    assert served.service.pool.statistics().waiting == 0
+    assert (await holder.send(call("openenv/session/close", named))).result["closed"] is True
     assert census.made == 1
-    assert served.service.pool.statistics().active == 0
+
+
+async def test_a_call_whose_session_opens_as_it_is_ended_is_not_played(
+    serve: Serve, census: Census
+) -> None:
+    """There is nobody to play it for; what was opened is closed."""
+    served = await serve(populate(census, AsyncWorld))
+    endings: list[asyncio.Task[None]] = []
+
+    class Kept(KeptSessions):
+        async def open(self, *, wait_s: float = 0.0) -> str:
+            session_id = await super().open(wait_s=wait_s)
+            endings.append(asyncio.create_task(seat.close()))
+            return session_id
+
+    kept = Kept(served.service)
+    seat = LazySeat(kept, 0)
+    with pytest.raises(SessionLost, match="the client has ended it"):
+        async with seat.lend(begins=True):
+            raise AssertionError("the seat was given up")
+    await endings[0]
+    assert (len(kept), census.made, census.closed) == (0, 1, 1)
 
 
 async def test_a_client_comes_back_to_its_episode(
