@@ -16,7 +16,8 @@ from aioenv.service.http import read_body, read_wait
 from aioenv.service.jsonrpc import ErrorCode, RpcError, parse, write
 from aioenv.service.kept import KeptSessions
 from aioenv.service.mcp import REVISIONS, McpServer
-from aioenv.service.seats import LazySeat, NoSeat
+from aioenv.service.presence import while_connected
+from aioenv.service.seats import LazySeat, NoSeat, Seat
 from aioenv.service.service import Service
 
 __all__ = ["McpDoor"]
@@ -131,7 +132,7 @@ class McpDoor:
         self, request: web.Request, message: Any, client: _Client | None, stranger: NoSeat
     ) -> web.Response:
         if not isinstance(message, list):
-            answer = await self._answer(message, client, stranger)
+            answer = await self._answer(request, message, client, stranger)
             if answer is None:
                 return web.Response(status=202)
             return _json(answer, status=400 if stranger.was_asked_for else 200)
@@ -142,12 +143,12 @@ class McpDoor:
         answers = [
             answer
             for part in message
-            if (answer := await self._answer(part, client, stranger)) is not None
+            if (answer := await self._answer(request, part, client, stranger)) is not None
         ]
         return _json(answers) if answers else web.Response(status=202)
 
     async def _answer(
-        self, message: Any, client: _Client | None, stranger: NoSeat
+        self, request: web.Request, message: Any, client: _Client | None, stranger: NoSeat
     ) -> dict[str, Any] | None:
         if not isinstance(message, dict):
             return await self._server.answer(message, stranger)
@@ -155,6 +156,8 @@ class McpDoor:
         if method == "initialize":  # in a batch, which the protocol forbids
             text = "initialize comes by itself"
             return self._server.fail(RpcError(ErrorCode.INVALID_REQUEST, text))
+        if method == "openenv/session/create":
+            return await self._create(request, message, stranger if client is None else client.seat)
         if client is None:
             return await self._server.answer(message, stranger)
         if method == "notifications/cancelled":
@@ -162,6 +165,17 @@ class McpDoor:
         if method != "tools/call" or not isinstance(call_id, str | int):
             return await self._server.answer(message, client.seat)
         return await self._call(message, call_id, client)
+
+    async def _create(
+        self, request: web.Request, message: dict[str, Any], seat: Seat
+    ) -> dict[str, Any] | None:
+        """Answer a call that opens a session, and keep none whose id nobody learns."""
+        with while_connected(request, self._service.pulse):
+            answer = await self._server.answer(message, seat)
+        is_gone = request.transport is None or request.transport.is_closing()
+        if is_gone and answer is not None and "result" in answer:
+            await self._kept.close(answer["result"]["session_id"], "the client is gone")
+        return answer
 
     async def _call(
         self, message: dict[str, Any], call_id: str | int, client: _Client

@@ -281,21 +281,23 @@ async def test_a_cancelled_end_goes_on(serve: Serve, census: Census) -> None:
     await eventually(lambda: not served.service.pool.statistics().active)
 
 
+CREATE = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
+HANG = {"action": {"text": "hang"}}
+QUICK_S = 0.04  # four beats of the pulse
+
+
+@pytest.mark.parametrize(("target", "body"), [("/sessions", None), ("/mcp", CREATE)])
 async def test_a_client_that_leaves_before_it_knows_its_session_leaves_none(
-    serve: Serve, census: Census
+    serve: Serve, census: Census, target: str, body: Any
 ) -> None:
     """A session whose id nobody could be told ends at once."""
     served = await serve(populate(census, PlainWorld, on_make="hang"))
-    client = await post(served, "/sessions")
+    client = await post(served, target, body)
     await eventually(lambda: census.hanging)
     client.transport.abort()
     census.open_gate()
     await eventually(lambda: census.closed == 1)
     await eventually(lambda: not served.service.pool.statistics().active)
-
-
-HANG = {"action": {"text": "hang"}}
-QUICK_S = 0.04  # four beats of the pulse
 
 
 @pytest.mark.parametrize(
@@ -313,15 +315,17 @@ async def test_a_client_that_leaves_takes_its_only_request_along(
     assert (census.cancelled, census.closed) == (1, 1)
 
 
-@pytest.mark.parametrize("target", ["/sessions", "/step"])
+@pytest.mark.parametrize(
+    ("target", "body"), [("/sessions", None), ("/step", HANG), ("/mcp", CREATE)]
+)
 async def test_a_client_that_leaves_the_queue_keeps_no_place(
-    serve: Serve, http: aiohttp.ClientSession, census: Census, target: str
+    serve: Serve, http: aiohttp.ClientSession, census: Census, target: str, body: Any
 ) -> None:
     """Its place goes to the next, and nothing is opened for it."""
     served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1, heartbeat_s=QUICK_S)
     pool = served.service.pool
     first = await Caller(http, served).open()
-    client = await post(served, f"{target}?wait_s=60", HANG)
+    client = await post(served, f"{target}?wait_s=60", body)
     await eventually(lambda: pool.statistics().waiting == 1)
     client.transport.abort()
     await eventually(lambda: pool.statistics().waiting == 0)
