@@ -239,7 +239,10 @@ DOORS = (
         name="close_session",
         summary="End a session",
         parameters=[_SESSION_ID],
-        replies={204: Reply("It is ended")},
+        replies={
+            202: Reply("It ends with the WebSocket that holds it"),
+            204: Reply("It is ended"),
+        },
         errors=(403, 404),
     ),
     Door(

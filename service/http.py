@@ -130,10 +130,10 @@ class HttpDoors:
         return _json(body, status=201, headers={"Location": f"{request.path}/{session_id}"})
 
     async def close_session(self, request: web.Request) -> web.Response:
-        """``DELETE /sessions/{id}``: end a session."""
+        """``DELETE /sessions/{id}``: end a session, or have its WebSocket's end do so (202)."""
         session_id = request.match_info["session_id"]
-        await self._kept.close(session_id, "the client closed")
-        return web.Response(status=204)
+        has_ended = await self._kept.close(session_id, "the client closed")
+        return web.Response(status=204 if has_ended else 202)
 
     # Episodes
 

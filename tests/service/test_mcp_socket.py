@@ -255,6 +255,24 @@ async def test_an_attached_session_ends_when_it_is_detached(
     await eventually(lambda: not served.service.pool.statistics().active)
 
 
+async def test_an_attached_session_that_is_deleted_ends_when_it_is_detached(
+    served: Served, http: aiohttp.ClientSession, connect: Connect, peer: Peer, census: Census
+) -> None:
+    """The answer says that it has not ended yet."""
+    session_id = await created(peer)
+    talk = await connect(served, f"?session_id={session_id}")
+    address = f"{served.url}/sessions/{session_id}"
+    for _ in range(2):
+        async with http.delete(address) as response:
+            assert response.status == 202
+    await talk.echoes()
+    assert census.closed == 0
+    await talk.socket.close()
+    await eventually(lambda: census.closed == 1)
+    async with http.delete(address) as response:
+        assert response.status == 404
+
+
 async def test_an_attached_session_is_not_reclaimed(
     serve: Serve, http: aiohttp.ClientSession, connect: Connect, census: Census
 ) -> None:
