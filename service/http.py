@@ -149,7 +149,7 @@ class HttpDoors:
         _check_step(body)
         async with self._session(request) as session:
             timeout_s = min(body.get("timeout_s") or 0, _LONGEST_S)
-            action = self._service.contract.read_action(body["action"])
+            action = self._read_action(body["action"])
             observation = await session.step(action, timeout_s=timeout_s)
             return self._observed(observation)
 
@@ -163,6 +163,16 @@ class HttpDoors:
     async def _read_object(self, request: web.Request) -> dict[str, Any]:
         limit_bytes = self._service.settings.max_message_size_bytes
         return _parse_object(await read_body(request, limit_bytes))
+
+    def _read_action(self, data: Any) -> Any:
+        """Read a step's action; the path of a fault in it begins at the body."""
+        try:
+            return self._service.contract.read_action(data)
+        except InvalidRequest as error:
+            error.errors = [
+                {**fault, "loc": ["action", *fault.get("loc", ())]} for fault in error.errors
+            ]
+            raise
 
     @asynccontextmanager
     async def _session(self, request: web.Request) -> AsyncIterator[Session]:

@@ -223,7 +223,7 @@ async def test_an_empty_body_is_an_empty_object(
             {"action": 1, "timeout_s": "soon"},
             [("dict_type", ["body", "action"]), ("float_type", ["body", "timeout_s"])],
         ),
-        ("/step", {"action": {"text": 7}}, [("string_type", ["body", "text"])]),
+        ("/step", {"action": {"text": 7}}, [("string_type", ["body", "action", "text"])]),
         ("/reset?wait_s=later", {}, [("float_parsing", ["query", "wait_s"])]),
     ],
 )
@@ -252,7 +252,7 @@ async def test_a_body_that_is_too_deep_to_be_quoted_is_422(
     body = '{"action":{"text":DEEP}}'.replace("DEEP", deep)
     reply = await post(http, f"{served.url}/step", body, 422)
     assert [(fault["type"], fault["loc"]) for fault in reply["detail"]] == [
-        ("string_type", ["body", "text"])
+        ("string_type", ["body", "action", "text"])
     ]
 
 
