@@ -32,6 +32,13 @@ def _as_browsers_say(origins: Iterable[str]) -> tuple[str, ...]:
     return tuple(origin.lower().removesuffix("/") for origin in origins)
 
 
+def _stripped(token: str) -> str:
+    """Return a token as it is said: the text of a secret's file ends with a newline."""
+    if token and not token.strip():  # whoever sets one means to keep others out
+        raise ValueError("the token (AIOENV_TOKEN) is blank")
+    return token.strip()
+
+
 @frozen
 class Settings:
     """How a service runs.
@@ -138,7 +145,7 @@ class Settings:
         "AIOENV_TOKEN",
         "Bearer token asked for at every door but /health",
         default=None,
-        converter=attrs.converters.optional(str.strip),  # a file's text ends with a newline
+        converter=attrs.converters.optional(_stripped),
         repr=False,
     )
     log_format: str = _choice(

@@ -175,3 +175,9 @@ def test_an_origin_is_kept_as_browsers_say_it() -> None:
     """In lower case, without a slash at its end."""
     settings = Settings(allowed_origins=("https://A.org/", "*"))
     assert settings.allowed_origins == ("https://a.org", "*")
+
+
+def test_blank_token_is_refused() -> None:
+    """Whoever sets a token means to keep others out: a blank one must not let them in."""
+    with pytest.raises(ValueError, match=r"^the token \(AIOENV_TOKEN\) is blank$"):
+        Settings.from_environ({"AIOENV_TOKEN": " \n"})
