@@ -9,6 +9,7 @@ It stays in that one task for its whole life, so that ``asyncio.timeout()``, ``T
 continued in another, as a hand-made eager task would do it before Python 3.12, breaks all three.)
 """
 
+import asyncio
 import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
@@ -62,6 +63,9 @@ def finish(
             is raised where the coroutine waits.
     """
     call, waits_for = suspended.call, suspended.waits_for
+    is_cancelled = isinstance(thrown, asyncio.CancelledError) and waits_for is not None
+    if is_cancelled and waits_for.cancel():
+        thrown = None  # it comes from what is waited for, as in any task
     if thrown is not None:
         try:
             waits_for = call.throw(thrown)
