@@ -154,9 +154,9 @@ async def _close_doors(app: web.Application) -> None:
     """Close the connections that are left, all at once, and wait until their sessions are."""
     service = app[SERVICE]
     service.pool.close()
-    goodbyes = [
-        door.leave(WSCloseCode.GOING_AWAY, "the service is stopping") for door in app[_DOORS]
-    ]
+    why = "the service is stopping"
+    app[_KEPT].close_all(why)  # not after the connections, which may use up the time
+    goodbyes = [door.leave(WSCloseCode.GOING_AWAY, why) for door in app[_DOORS]]
     tasks = [task for task in goodbyes if task is not None]
     if tasks:
         await asyncio.wait(tasks, timeout=service.closing_time_left())

@@ -150,6 +150,12 @@ class KeptSessions:
         await asyncio.shield(self._service.run(self._end(self._withdraw(session_id), why)))
         return True
 
+    def close_all(self, why: str) -> None:
+        """Begin to end the sessions that no connection holds; a request under way ends first."""
+        for session_id, kept in tuple(self._kept.items()):
+            if not kept.is_attached:
+                self._service.run(self._end(self._withdraw(session_id), why))
+
     def beat(self, now: float) -> None:
         """End the sessions that nobody has used for too long."""
         limit_s = self._service.settings.http_idle_timeout_s

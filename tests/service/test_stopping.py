@@ -52,6 +52,22 @@ async def test_idle_sessions_are_closed_with_1001(
     assert census.closed == 3
 
 
+async def test_a_silent_client_does_not_hold_up_kept_sessions(
+    serve: Serve, open_raw: OpenRaw, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """Sessions of plain HTTP are closed although a WebSocket's client agrees to no close."""
+    served = await serve(populate(census, AsyncWorld, on_close="hang"), close_timeout_s=1.0)
+    await open_raw(served)
+    for _ in range(3):
+        async with http.post(f"{served.url}/sessions") as response:
+            assert response.status == 201
+    await eventually(lambda: census.made == 4)
+    async with stopping(served):
+        await eventually(lambda: census.hanging == 4)  # each close has begun, and takes its time
+        census.open_gate()
+    assert census.closed == 4
+
+
 async def test_stop_may_be_called_twice(serve: Serve, census: Census) -> None:
     """The second call returns at once; nobody can connect any more."""
     served = await serve(populate(census, AsyncWorld))
