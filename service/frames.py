@@ -112,6 +112,11 @@ class FrameSocket(web.WebSocketResponse[Any]):
         self._counts.sent_bytes += len(data)
         return writer.protocol._paused
 
+    @property
+    def is_choked(self) -> bool:
+        """Whether the client takes less than is written."""
+        return self._writer is not None and self._writer.protocol._paused
+
     async def drain(self) -> None:
         """Wait until there is room.
 

@@ -24,7 +24,6 @@ class McpSocketDoor(SocketDoor):
             answer = await self._mcp.answer(parse(frame), OwnSeat(self._session))
         except RpcError as error:
             answer = self._mcp.fail(error)
-        self._requested_at = self._loop.time()
         if answer is not None:
             await self._send(write(answer))
 

@@ -84,7 +84,9 @@ class SocketDoor:
         "_service",
         "_session",
         "_socket",
+        "_taken_at",
         "_task",
+        "_unsent",
         "_wakeup",
         "peer",
     )
@@ -120,6 +122,8 @@ class SocketDoor:
         self._heard_at = self._requested_at = self._loop.time()
         self._pinged_at = 0.0
         self._beats_unanswered = 0
+        self._taken_at = 0.0  # when the client last took some of what is to be sent, while paused
+        self._unsent = 0
 
     def __repr__(self) -> str:
         return f"<SocketDoor {self.peer} {self._phase.value}>"
@@ -158,7 +162,10 @@ class SocketDoor:
             # The client has sent so far ahead that its pongs are stuck behind its requests. Its
             # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
             # end of a connection that is not read.
-            if now - max(self._heard_at, self._pinged_at) >= settings.heartbeat_s:
+            if self._is_stuck(now):
+                self._end(WSCloseCode.OK, f"nothing was read for {2 * settings.heartbeat_s:g} s")
+                self._drop()
+            elif now - max(self._heard_at, self._pinged_at) >= settings.heartbeat_s:
                 self._ping(now)
         elif self._pinged_at > self._heard_at:
             # Once the event loop has stalled, this may run before a pong that came meanwhile is
@@ -235,6 +242,8 @@ class SocketDoor:
 
     async def _play(self, wait_s: float) -> None:
         """Open a session, or tell the client why there is none; converse; close it."""
+        if self._is_over:
+            return  # the client has left with its handshake
         try:
             session = await self._open(wait_s)
         except AioEnvError as error:
@@ -242,7 +251,6 @@ class SocketDoor:
             self._socket.write_frame(_TEXT, self._refusal(error))
             return
         self._session = session
-        self._requested_at = self._loop.time()  # the wait in the queue was no idleness
         try:
             await self._converse()
         finally:
@@ -264,6 +272,7 @@ class SocketDoor:
             self._resume()
             if self._inbox or self._is_over:
                 continue
+            self._requested_at = self._loop.time()  # neither a queue nor a request is idleness
             self._phase = _IDLE
             self._wakeup = self._loop.create_future()
             await self._wait(self._wakeup)
@@ -317,7 +326,6 @@ class SocketDoor:
         try:
             if outcome.__class__ is Suspended:
                 outcome = await finish(outcome)
-                self._requested_at = self._loop.time()  # idleness begins with the answer
             reply = self._service.contract.write_observation(outcome)
         except AioEnvError as error:
             reply = self._refusal(error)
@@ -376,7 +384,10 @@ class SocketDoor:
         """Have the connection's task go on with what did not finish where it arrived."""
         assert self._wakeup is not None
         self._phase = _BUSY
-        if isinstance(outcome, BaseException):
+        if self._wakeup.done():  # its task was cancelled in this very turn
+            if isinstance(outcome, Suspended):
+                outcome.call.close()
+        elif isinstance(outcome, BaseException):
             self._wakeup.set_exception(outcome)
         else:
             self._wakeup.set_result(outcome)
@@ -389,6 +400,15 @@ class SocketDoor:
         if len(self._inbox) >= _FRAMES_AHEAD:
             self._pause()
 
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has read nothing of what waits for it, for two beats of its heart."""
+        transport = self._request.transport
+        unsent = 0 if transport is None else transport.get_write_buffer_size()
+        if not self._socket.is_choked or unsent < self._unsent:
+            self._taken_at = now
+        self._unsent = unsent
+        return now - self._taken_at >= 2 * self._service.settings.heartbeat_s
+
     def _ping(self, now: float) -> None:
         self._pinged_at = now
         self._beats_unanswered = 0
@@ -397,6 +417,7 @@ class SocketDoor:
     def _pause(self) -> None:
         if not self._is_paused:
             self._is_paused = True
+            self._taken_at = self._loop.time()
             self._request.protocol.pause_reading()
 
     async def _resume_once_drained(self) -> None:
@@ -420,7 +441,8 @@ class SocketDoor:
         if self._phase is _IDLE:
             assert self._wakeup is not None
             self._phase = _BUSY
-            self._wakeup.set_result(None)
+            if not self._wakeup.done():  # else its task was cancelled, and ends by itself
+                self._wakeup.set_result(None)
         elif self._task is not None and self._task is not asyncio.current_task():
             self._is_gone = True
             self._task.cancel()

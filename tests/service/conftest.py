@@ -86,8 +86,13 @@ class RawPeer:
         self.file_number = -1
 
     @classmethod
-    async def open(cls, served: Served, query: str = "", *headers: str) -> "RawPeer":
-        """Connect with small buffers and shake hands (RFC 6455, section 4.1)."""
+    async def open(
+        cls, served: Served, query: str = "", *headers: str, following: bytes = b""
+    ) -> "RawPeer":
+        """Connect with small buffers and shake hands (RFC 6455, section 4.1).
+
+        What is following is sent in one piece with the handshake.
+        """
         host, _, port = served.url.removeprefix("http://").partition(":")
         connection = sockets.socket()
         connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
@@ -104,7 +109,7 @@ class RawPeer:
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             *headers,
         ]
-        peer.writer.write("\r\n".join([*lines, "", ""]).encode())
+        peer.writer.write("\r\n".join([*lines, "", ""]).encode() + following)
         async with asyncio.timeout(DEADLINE_S):
             peer.response = (await peer.reader.readuntil(b"\r\n\r\n")).decode()
         return peer

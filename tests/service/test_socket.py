@@ -10,9 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets.asyncio.client as foreign
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 from websockets.exceptions import ConnectionClosedOK
 
+from aioenv.service import create_app
 from tests.conftest import LoopErrors, Serve, Served, eventually
 from tests.environments import (
     AsyncWorld,
@@ -20,6 +21,7 @@ from tests.environments import (
     Heard,
     MixedWorld,
     PlainWorld,
+    Tally,
     Word,
     World,
     populate,
@@ -691,3 +693,45 @@ async def test_a_client_that_neither_reads_nor_answers_is_dropped(
         peer.say("return a lot")
     await eventually(lambda: census.closed == 1)
     await eventually(lambda: not served.service.pool.statistics().active)
+
+
+async def test_a_client_that_sends_far_ahead_and_never_reads_is_dropped(
+    serve: Serve, open_raw: OpenRaw, census: Census
+) -> None:
+    """While replies wait for it to read on, its silence is its own, and holds no slot."""
+    served = await serve(populate(census, AsyncWorld), heartbeat_s=HEARTBEAT_S)
+    peer = await open_raw(served)
+    for _ in range(40):
+        peer.say("return a lot")
+    await eventually(lambda: not served.service.pool.statistics().active)
+    await peer.wait_dropped()
+
+
+async def test_a_client_that_leaves_with_its_handshake_does_not_queue(
+    serve: Serve, connect: Connect, census: Census
+) -> None:
+    """A close frame in one piece with the handshake ends its wait for a slot before it begins."""
+    served = await serve(populate(census, AsyncWorld), max_concurrent_envs=1)
+    talk = await connect(served)
+    await talk.echoes()
+    close = bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8])  # 1000, masked with zeros
+    peer = await RawPeer.open(served, "?wait_s=600", following=close)
+    await peer.wait_dropped()
+    await eventually(lambda: not served.service.pool.statistics().waiting)
+    await talk.echoes()
+    peer.abort()
+
+
+async def test_a_handler_that_is_cancelled_with_its_connection(census: Census) -> None:
+    """A user's own application may have handlers cancelled; the session ends all the same."""
+    app = create_app(populate(census, AsyncWorld), Word, Heard, state=Tally)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    async with foreign.connect(f"ws://{host}:{port}/ws") as socket:
+        await socket.send(STEP % "Hi")
+        await socket.recv()
+        socket.transport.abort()
+    await eventually(lambda: census.closed == 1)
+    await runner.cleanup()

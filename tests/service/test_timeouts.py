@@ -280,6 +280,17 @@ async def test_a_close_waits_for_its_thread(
 # Silence
 
 
+MCP_HANG = {
+    "type": "mcp",
+    "data": {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "step", "arguments": {"text": "hang"}},
+    },
+}
+
+
 class Beats:
     """Counts the beats of a service's pulse."""
 
@@ -315,6 +326,35 @@ async def test_a_busy_session_is_not_idle(serve: Serve, connect: Connect, census
     assert await idle.ended() == 1008
     census.open_gate()
     assert (await waiting)["type"] == "observation"
+    beats = Beats(served)
+    await eventually(lambda: beats.count >= 2)
+    served.service.pulse.discard(beats)
+    await busy.echoes()
+
+
+@pytest.mark.parametrize(
+    ("world", "request_"),
+    [
+        (PlainWorld, {"type": "step", "data": {"text": "hang, then raise"}}),
+        (AsyncWorld, MCP_HANG),
+    ],
+)
+async def test_a_busy_session_is_not_idle_whatever_comes_of_it(
+    serve: Serve,
+    connect: Connect,
+    census: Census,
+    world: type[World],
+    request_: dict[str, Any],
+) -> None:
+    """The limit counts from the answer to a step that failed, and to one that came as MCP, too."""
+    served = await serve(populate(census, world), idle_timeout_s=0.5, heartbeat_s=0.1)
+    busy, idle = await connect(served), await connect(served)
+    await idle.echoes()
+    await busy.tell(request_)
+    waiting = asyncio.create_task(busy.hear())  # reading, it answers pings
+    assert await idle.ended() == 1008
+    census.open_gate()
+    await waiting
     beats = Beats(served)
     await eventually(lambda: beats.count >= 2)
     served.service.pulse.discard(beats)
