@@ -33,7 +33,8 @@ __all__ = ["BINARY", "SocketDoor"]
 
 log = logging.getLogger(__name__)
 
-# How many frames to keep for a busy session. A client that sends more is made to wait.
+# How many frames to keep for a session that is busy or not there yet, if they are small: more
+# bytes than the largest message has are not kept either. A client that sends more is made to wait.
 _FRAMES_AHEAD = 16
 
 BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
@@ -74,6 +75,7 @@ class SocketDoor:
         "_is_heard",
         "_is_over",
         "_is_paused",
+        "_kept_bytes",
         "_loop",
         "_mcp",
         "_phase",
@@ -112,6 +114,7 @@ class SocketDoor:
         self._task: asyncio.Task[None] | None = None
         self._session: Session | None = None
         self._inbox: deque[bytes] = deque()
+        self._kept_bytes = 0  # what the frames in the inbox come to
         self._wakeup: asyncio.Future[Suspended[None] | None] | None = None
         self._farewell: tuple[int, str] = (WSCloseCode.OK, "")
         self._phase = _QUEUEING
@@ -268,7 +271,7 @@ class SocketDoor:
         while not self._is_over:
             self._phase = _BUSY
             while self._inbox and not self._is_over:
-                await self._respond(self._inbox.popleft())
+                await self._respond(self._take_kept())
             self._resume()
             if self._inbox or self._is_over:
                 continue
@@ -397,8 +400,20 @@ class SocketDoor:
         if self._phase is _CLOSING:
             return
         self._inbox.append(text)
-        if len(self._inbox) >= _FRAMES_AHEAD:
+        self._kept_bytes += len(text)
+        if self._is_full():
             self._pause()
+
+    def _take_kept(self) -> bytes:
+        """Take the frame whose turn has come out of the inbox."""
+        frame = self._inbox.popleft()
+        self._kept_bytes -= len(frame)
+        return frame
+
+    def _is_full(self) -> bool:
+        """Whether the inbox has its number of frames, or as many bytes as one may have at most."""
+        most_bytes = self._service.settings.max_message_size_bytes
+        return len(self._inbox) >= _FRAMES_AHEAD or self._kept_bytes >= most_bytes
 
     def _is_stuck(self, now: float) -> bool:
         """Whether the client has read nothing of what waits for it, for two beats of its heart."""
@@ -423,7 +438,7 @@ class SocketDoor:
     async def _resume_once_drained(self) -> None:
         with contextlib.suppress(ConnectionError):
             await self._socket.drain()
-        if len(self._inbox) < _FRAMES_AHEAD:
+        if not self._is_full():
             self._resume()
 
     def _resume(self) -> None:

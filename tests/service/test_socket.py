@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from websockets.exceptions import ConnectionClosedOK
 
 from aioenv.service import create_app
+from aioenv.service.app import _DOORS
 from tests.conftest import LoopErrors, Serve, Served, eventually
 from tests.environments import (
     AsyncWorld,
@@ -506,6 +507,29 @@ async def test_a_client_that_sends_far_ahead_is_made_to_wait(
     assert (await peer.hear())["data"]["observation"]["text"] == "hang"
     for _ in range(100):
         assert (await peer.hear())["data"]["reward"] == 500_000
+
+
+async def test_a_few_large_messages_fill_the_queue_of_a_client_too(
+    serve: Serve, connect: Connect, open_raw: OpenRaw, census: Census
+) -> None:
+    """The service keeps little more than the largest message, for whoever queues for a slot too."""
+    served = await serve(
+        populate(census, AsyncWorld), max_concurrent_envs=1, max_message_size_mb=1.0
+    )
+    first = await connect(served)
+    await first.echoes()
+    before = set(served.app[_DOORS])
+    peer = await open_raw(served, "?wait_s=60")
+    (door,) = served.app[_DOORS] - before
+    count = 12
+    for _ in range(count):
+        peer.say("x" * 600_000)
+    await eventually(lambda: door._is_paused)
+    assert len(door._inbox) < 4
+    await first.socket.close()
+    for _ in range(count):
+        assert (await peer.hear())["data"]["reward"] == 600_000
+    assert door._kept_bytes == 0
 
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])
