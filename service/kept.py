@@ -151,9 +151,11 @@ class KeptSessions:
         return True
 
     def close_all(self, why: str) -> None:
-        """Begin to end the sessions that no connection holds; a request under way ends first."""
+        """Begin to end every session; a request under way ends first, a connection detaches it."""
         for session_id, kept in tuple(self._kept.items()):
-            if not kept.is_attached:
+            if kept.is_attached:
+                kept.is_ending = True
+            else:
                 self._service.run(self._end(self._withdraw(session_id), why))
 
     def beat(self, now: float) -> None:

@@ -68,6 +68,22 @@ async def test_a_silent_client_does_not_hold_up_kept_sessions(
     assert census.closed == 4
 
 
+async def test_a_kept_session_ends_with_the_connection_that_holds_it(
+    serve: Serve, open_raw: OpenRaw, http: aiohttp.ClientSession, census: Census
+) -> None:
+    """At a stop it is closed at once, although the connection's client agrees to no close."""
+    served = await serve(populate(census, AsyncWorld), close_timeout_s=1000.0)
+    async with http.post(f"{served.url}/sessions") as response:
+        session_id = (await response.json())["session_id"]
+    peer = await open_raw(served, f"?session_id={session_id}")
+    peer.say("Hi")
+    await peer.hear()
+    async with stopping(served) as stop:
+        await eventually(lambda: census.closed == 1)
+        assert not stop.done()
+        peer.abort()
+
+
 async def test_stop_may_be_called_twice(serve: Serve, census: Census) -> None:
     """The second call returns at once; nobody can connect any more."""
     served = await serve(populate(census, AsyncWorld))
