@@ -28,7 +28,7 @@ from aioenv import (
 from aioenv.faults import make_fault
 from aioenv.messages import error_reply
 from aioenv.service.kept import KeptSessions, UnknownSession
-from aioenv.service.presence import while_connected
+from aioenv.service.presence import is_gone, while_connected
 from aioenv.service.service import Service
 from aioenv.service.session import Session
 
@@ -120,7 +120,7 @@ class HttpDoors:
         wait_s = read_wait(request)
         with while_connected(request, self._service.pulse):
             session_id = await self._kept.open(wait_s=wait_s)
-        if request.transport is None or request.transport.is_closing():
+        if is_gone(request):
             # Nobody is left who could learn its id.
             await self._kept.close(session_id, "the client is gone")
         body = {

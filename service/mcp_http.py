@@ -16,7 +16,7 @@ from aioenv.service.http import read_body, read_wait
 from aioenv.service.jsonrpc import ErrorCode, RpcError, parse, write
 from aioenv.service.kept import KeptSessions
 from aioenv.service.mcp import REVISIONS, McpServer
-from aioenv.service.presence import while_connected
+from aioenv.service.presence import is_gone, while_connected
 from aioenv.service.seats import LazySeat, NoSeat, Seat
 from aioenv.service.service import Service
 
@@ -172,8 +172,7 @@ class McpDoor:
         """Answer a call that opens a session, and keep none whose id nobody learns."""
         with while_connected(request, self._service.pulse):
             answer = await self._server.answer(message, seat)
-        is_gone = request.transport is None or request.transport.is_closing()
-        if is_gone and answer is not None and "result" in answer:
+        if is_gone(request) and answer is not None and "result" in answer:
             await self._kept.close(answer["result"]["session_id"], "the client is gone")
         return answer
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from aioenv.pulse import Pulse
 
-__all__ = ["while_connected"]
+__all__ = ["is_gone", "while_connected"]
 
 
 @contextmanager
@@ -38,6 +38,11 @@ def while_connected(request: web.Request, pulse: Pulse) -> Iterator[None]:
         pulse.discard(watch)
 
 
+def is_gone(request: web.Request) -> bool:
+    """Whether the connection of a request is lost."""
+    return request.transport is None or request.transport.is_closing()
+
+
 class _Watch:
     """Looks whether a client is there, and cancels the task that works for it, once."""
 
@@ -49,8 +54,6 @@ class _Watch:
         self._request = request
 
     def beat(self, now: float) -> None:
-        transport = self._request.transport
-        is_gone = transport is None or transport.is_closing()
-        if is_gone and not self.has_cancelled:
+        if not self.has_cancelled and is_gone(self._request):
             self.has_cancelled = True
             self.task.cancel()
