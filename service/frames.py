@@ -113,9 +113,12 @@ class FrameSocket(web.WebSocketResponse[Any]):
         return writer.protocol._paused
 
     @property
-    def is_choked(self) -> bool:
-        """Whether the client takes less than is written."""
-        return self._writer is not None and self._writer.protocol._paused
+    def unsent_bytes(self) -> int:
+        """How much has to wait because the client takes less than is written; 0 if it does not."""
+        writer = self._writer
+        if writer is None or not writer.protocol._paused:
+            return 0
+        return writer.transport.get_write_buffer_size()
 
     async def drain(self) -> None:
         """Wait until there is room.

@@ -10,7 +10,6 @@ import contextlib
 import contextvars
 import enum
 import logging
-from collections import deque
 from typing import Any, ClassVar
 
 import attrs
@@ -20,8 +19,10 @@ from aioenv import AioEnvError, CapacityReached, Closed, InvalidRequest, Observa
 from aioenv.flat import recognise_nothing
 from aioenv.messages import error_reply, read_request
 from aioenv.service.access import PLAIN_PROTOCOL
+from aioenv.service.backlog import Backlog
 from aioenv.service.eager import Suspended, finish, start
 from aioenv.service.frames import FrameSocket
+from aioenv.service.inbox import Inbox
 from aioenv.service.kept import AttachedSession, UnknownSession
 from aioenv.service.logs import SESSION_ID
 from aioenv.service.mcp import McpServer
@@ -32,10 +33,6 @@ from aioenv.service.session import Session
 __all__ = ["BINARY", "SocketDoor"]
 
 log = logging.getLogger(__name__)
-
-# How many frames to keep for a session that is busy or not there yet, if they are small: more
-# bytes than the largest message has are not kept either. A client that sends more is made to wait.
-_FRAMES_AHEAD = 16
 
 BINARY = b"(binary)"  # stands for a frame that is not text; told from a text by its identity
 
@@ -66,6 +63,7 @@ class SocketDoor:
 
     __slots__ = (
         "__weakref__",
+        "_backlog",
         "_beats_unanswered",
         "_context",
         "_farewell",
@@ -74,8 +72,6 @@ class SocketDoor:
         "_is_gone",
         "_is_heard",
         "_is_over",
-        "_is_paused",
-        "_kept_bytes",
         "_loop",
         "_mcp",
         "_phase",
@@ -86,9 +82,7 @@ class SocketDoor:
         "_service",
         "_session",
         "_socket",
-        "_taken_at",
         "_task",
-        "_unsent",
         "_wakeup",
         "peer",
     )
@@ -113,20 +107,17 @@ class SocketDoor:
         self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
         self._session: Session | None = None
-        self._inbox: deque[bytes] = deque()
-        self._kept_bytes = 0  # what the frames in the inbox come to
+        self._inbox = Inbox(settings.max_message_size_bytes)
         self._wakeup: asyncio.Future[Suspended[None] | None] | None = None
         self._farewell: tuple[int, str] = (WSCloseCode.OK, "")
         self._phase = _QUEUEING
         self._is_over = False
         self._is_gone = False
-        self._is_paused = False
+        self._backlog: Backlog | None = None  # where the client is made to wait: no more is read
         self._is_heard = False  # by a request since the last beat, which knows the time
         self._heard_at = self._requested_at = self._loop.time()
         self._pinged_at = 0.0
         self._beats_unanswered = 0
-        self._taken_at = 0.0  # when the client last took some of what is to be sent, while paused
-        self._unsent = 0
 
     def __repr__(self) -> str:
         return f"<SocketDoor {self.peer} {self._phase.value}>"
@@ -161,11 +152,12 @@ class SocketDoor:
         if self._is_heard:
             self._is_heard = False
             self._heard_at = self._requested_at = now
-        if self._is_paused:
+        if self._backlog is not None:
             # The client has sent so far ahead that its pongs are stuck behind its requests. Its
             # silence means nothing, but a ping that cannot be sent does: nothing else tells of the
-            # end of a connection that is not read.
-            if self._is_stuck(now):
+            # end of a connection that is not read. Nor does it mean anything good for one that
+            # takes no replies.
+            if self._backlog.is_stuck(now, self._socket.unsent_bytes):
                 self._end(WSCloseCode.OK, f"nothing was read for {2 * settings.heartbeat_s:g} s")
                 self._drop()
             elif now - max(self._heard_at, self._pinged_at) >= settings.heartbeat_s:
@@ -209,7 +201,7 @@ class SocketDoor:
         self._heard_at = self._loop.time()
         if kind is WSMsgType.PING:
             is_taken = not self._write_control(WSMsgType.PONG, data)
-            if not (is_taken or self._is_paused):
+            if not (is_taken or self._backlog):
                 # A client that pings and does not read: pongs must not pile up for it.
                 self._pause()
                 self._service.run(self._resume_once_drained())
@@ -271,7 +263,7 @@ class SocketDoor:
         while not self._is_over:
             self._phase = _BUSY
             while self._inbox and not self._is_over:
-                await self._respond(self._take_kept())
+                await self._respond(self._inbox.take())
             self._resume()
             if self._inbox or self._is_over:
                 continue
@@ -285,7 +277,10 @@ class SocketDoor:
         try:
             request = await wakeup
         except asyncio.CancelledError as error:
-            # It may have come between a request's beginning and our going on with it.
+            # It may have come between a request's beginning and our going on with it, or right
+            # before, so that the request has a future of its own.
+            assert self._wakeup is not None
+            wakeup = self._wakeup
             if not wakeup.done() or wakeup.cancelled() or wakeup.exception() is not None:
                 raise
             request = wakeup.result()
@@ -387,10 +382,9 @@ class SocketDoor:
         """Have the connection's task go on with what did not finish where it arrived."""
         assert self._wakeup is not None
         self._phase = _BUSY
-        if self._wakeup.done():  # its task was cancelled in this very turn
-            if isinstance(outcome, Suspended):
-                outcome.call.close()
-        elif isinstance(outcome, BaseException):
+        if self._wakeup.done():  # the task was cancelled in this very turn; `_wait` hears of both
+            self._wakeup = self._loop.create_future()
+        if isinstance(outcome, BaseException):
             self._wakeup.set_exception(outcome)
         else:
             self._wakeup.set_result(outcome)
@@ -399,30 +393,9 @@ class SocketDoor:
         """Keep a frame for its turn; beyond so many, let the client wait with the next."""
         if self._phase is _CLOSING:
             return
-        self._inbox.append(text)
-        self._kept_bytes += len(text)
-        if self._is_full():
+        self._inbox.put(text)
+        if self._inbox.is_full:
             self._pause()
-
-    def _take_kept(self) -> bytes:
-        """Take the frame whose turn has come out of the inbox."""
-        frame = self._inbox.popleft()
-        self._kept_bytes -= len(frame)
-        return frame
-
-    def _is_full(self) -> bool:
-        """Whether the inbox has its number of frames, or as many bytes as one may have at most."""
-        most_bytes = self._service.settings.max_message_size_bytes
-        return len(self._inbox) >= _FRAMES_AHEAD or self._kept_bytes >= most_bytes
-
-    def _is_stuck(self, now: float) -> bool:
-        """Whether the client has read nothing of what waits for it, for two beats of its heart."""
-        transport = self._request.transport
-        unsent = 0 if transport is None else transport.get_write_buffer_size()
-        if not self._socket.is_choked or unsent < self._unsent:
-            self._taken_at = now
-        self._unsent = unsent
-        return now - self._taken_at >= 2 * self._service.settings.heartbeat_s
 
     def _ping(self, now: float) -> None:
         self._pinged_at = now
@@ -430,20 +403,20 @@ class SocketDoor:
         self._write_control(WSMsgType.PING, b"")
 
     def _pause(self) -> None:
-        if not self._is_paused:
-            self._is_paused = True
-            self._taken_at = self._loop.time()
+        if self._backlog is None:
+            limit_s = 2 * self._service.settings.heartbeat_s
+            self._backlog = Backlog(limit_s, self._loop.time())
             self._request.protocol.pause_reading()
 
     async def _resume_once_drained(self) -> None:
         with contextlib.suppress(ConnectionError):
             await self._socket.drain()
-        if not self._is_full():
+        if not self._inbox.is_full:
             self._resume()
 
     def _resume(self) -> None:
-        if self._is_paused:
-            self._is_paused = False
+        if self._backlog is not None:
+            self._backlog = None
             self._heard_at = self._loop.time()  # its silence begins to count again
             self._request.protocol.resume_reading()
 

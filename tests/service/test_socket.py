@@ -524,12 +524,12 @@ async def test_a_few_large_messages_fill_the_queue_of_a_client_too(
     count = 12
     for _ in range(count):
         peer.say("x" * 600_000)
-    await eventually(lambda: door._is_paused)
+    await eventually(lambda: door._backlog is not None)
     assert len(door._inbox) < 4
     await first.socket.close()
     for _ in range(count):
         assert (await peer.hear())["data"]["reward"] == 600_000
-    assert door._kept_bytes == 0
+    assert not door._inbox.is_full
 
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])
@@ -744,6 +744,25 @@ async def test_a_client_that_leaves_with_its_handshake_does_not_queue(
     await eventually(lambda: not served.service.pool.statistics().waiting)
     await talk.echoes()
     peer.abort()
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_a_request_in_the_turn_of_a_cancellation_is_cancelled_with_it(
+    serve: Serve, open_raw: OpenRaw, census: Census
+) -> None:
+    """A step that begins when its connection's task is cancelled already hears of that."""
+    served = await serve(populate(census, AsyncWorld))
+    peer = await open_raw(served)
+    peer.say("Hi")
+    await peer.hear()
+    (door,) = served.app[_DOORS]
+    assert door._task is not None
+    step = (STEP % "hang").encode()
+    os.write(peer.file_number, bytes([0x81, 0x80 | len(step)]) + bytes(4) + step)
+    asyncio.get_running_loop().call_soon(door._task.cancel)  # before the loop reads the step
+    await peer.wait_dropped()
+    await eventually(lambda: census.closed == 1)
+    assert census.cancelled == 1
 
 
 async def test_a_handler_that_is_cancelled_with_its_connection(census: Census) -> None:
