@@ -19,6 +19,7 @@ from aioenv.client import GenericEnvClient
 from aioenv.service import EmbeddedService, Environment, Settings
 from echo_env import EchoAction, EchoEnv
 from echo_env.environment import EchoEnvironment
+from tests.client.conftest import RunScript
 from tests.client.test_env_client import WorldEnv
 from tests.environments import AsyncWorld, Census, PlainWorld, Word, populate
 
@@ -238,3 +239,28 @@ async def test_the_launcher() -> None:
             assert (await env.step(EchoAction("Hi"))).observation.message_length == 2
         await service.stop()
         await service.stop()
+
+
+def test_a_further_session_on_the_next_loop(run_script: RunScript) -> None:
+    """It has the embedded service started anew, which ended with the loop that it lived on."""
+    done = run_script(
+        """
+import asyncio
+from echo_env import EchoEnv
+from echo_env.environment import EchoEnvironment
+
+env = EchoEnv.from_environment(EchoEnvironment)
+
+async def open_further():
+    await env.connect()
+    return await env.new_session()
+
+async def play(further):
+    print((await further.reset()).observation.echoed_message)
+    await env.close()
+
+further = asyncio.run(open_further())
+asyncio.run(play(further))
+"""
+    )
+    assert done.stdout == "Echo environment ready!\n", done.stderr

@@ -74,6 +74,22 @@ async def test_options_may_have_any_name(serve: Serve) -> None:
     await env.close()
 
 
+async def test_a_session_that_is_opened_while_its_parent_closes(echo: Served) -> None:
+    """A client that is connected anew while it closes keeps the sessions that it opens then."""
+    env = await EchoEnv(echo.url)
+    await env.new_session()
+    closing = asyncio.create_task(env.close())
+    await asyncio.sleep(0)
+    connecting = asyncio.create_task(env.connect())
+    await asyncio.sleep(0)
+    late = await env.new_session()
+    await closing
+    await connecting
+    await late.reset()
+    await env.close()  # and ends it
+    await eventually(lambda: not echo.service.pool.statistics().active)
+
+
 async def test_no_password_is_shown(unused_port: int) -> None:
     """Neither a client nor its errors repeat the password of an address."""
     env = EchoEnv(f"http://ada:s3cret@127.0.0.1:{unused_port}")
