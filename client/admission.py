@@ -8,7 +8,8 @@ import asyncio
 
 from aioenv import AioEnvError, CapacityReached, SessionLost
 from aioenv.client.address import socket_url
-from aioenv.client.connection import Connection, ConnectionOptions
+from aioenv.client.connection import Connection
+from aioenv.client.connection_options import ConnectionOptions
 from aioenv.client.retries import delays
 from aioenv.client.transport import Transport
 from aioenv.messages import read_reply, write_request

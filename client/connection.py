@@ -10,13 +10,10 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections.abc import Awaitable, Mapping
-from typing import Any
+from collections.abc import Awaitable
 
 import aiohttp
 from aiohttp import ClientWSTimeout, WebSocketError, WSCloseCode, WSMessage, WSMsgType
-from attrs import field, frozen
-from attrs.validators import gt, optional
 
 from aioenv import (
     AioEnvError,
@@ -27,43 +24,15 @@ from aioenv import (
     SessionLost,
 )
 from aioenv.client.address import without_password
+from aioenv.client.connection_options import ConnectionOptions
 from aioenv.client.frames import FrameSocket
 from aioenv.client.replies import PendingReplies
 from aioenv.client.transport import Transport, why_unreachable
 from aioenv.messages import read_reply, write_request
 
-__all__ = ["Connection", "ConnectionOptions"]
+__all__ = ["Connection"]
 
 log = logging.getLogger(__name__)
-
-_OPTIONAL_TIME: Any = optional(gt(0.0))
-
-
-@frozen(kw_only=True)
-class ConnectionOptions:
-    """How to connect. Times are in seconds; ``None`` switches the time-out or the ping off.
-
-    Attributes:
-        connect_timeout_s: for the connection and the handshake.
-        message_timeout_s: for the reply to a request.
-        close_timeout_s: for the other side to agree to a close.
-        ping_interval_s: silence after which the service is pinged.
-        ping_timeout_s: further silence after which it counts as gone.
-        max_message_size_bytes: the largest reply to take.
-        headers: sent with the handshake.
-
-    Raises:
-        ValueError: a time or the size is not more than 0.
-    """
-
-    connect_timeout_s: float | None = field(default=10.0, validator=_OPTIONAL_TIME)
-    message_timeout_s: float | None = field(default=60.0, validator=_OPTIONAL_TIME)
-    close_timeout_s: float = field(default=10.0, validator=gt(0.0))
-    ping_interval_s: float | None = field(default=20.0, validator=_OPTIONAL_TIME)
-    ping_timeout_s: float | None = field(default=20.0, validator=_OPTIONAL_TIME)
-    max_message_size_bytes: int = field(default=100 * 1024 * 1024, validator=gt(0))
-    headers: Mapping[str, str] | None = None
-
 
 # A client that cancels this many requests in a row, none of them answered, has lost its service.
 _MOST_ABANDONED = 64

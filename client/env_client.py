@@ -10,7 +10,8 @@ from aioenv import AioEnvError, Contract, PlainContract, SessionLost, StepResult
 from aioenv.client.address import without_password
 from aioenv.client.admission import is_refusal
 from aioenv.client.blocking import anywhere, anywhere_with_action
-from aioenv.client.connection import Connection, ConnectionOptions
+from aioenv.client.connection import Connection
+from aioenv.client.connection_options import ConnectionOptions
 from aioenv.client.containers import ContainerLauncher
 from aioenv.client.images import space_image
 from aioenv.client.launchers import Launcher

@@ -16,7 +16,8 @@ from aioenv import AioEnvError, Closed, ConnectionFailed, SessionLost
 from aioenv.client.address import normalized
 from aioenv.client.admission import open_session
 from aioenv.client.blocking import close_at_exit, forget, home_of
-from aioenv.client.connection import Connection, ConnectionOptions
+from aioenv.client.connection import Connection
+from aioenv.client.connection_options import ConnectionOptions
 from aioenv.client.launchers import Launcher
 from aioenv.client.transport import Transport, see_through
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aioenv import SessionLost
 from aioenv.service.jsonrpc import ErrorCode, RpcError
 from aioenv.service.kept import KeptSessions, UnknownSession
-from aioenv.service.session import Session
+from aioenv.service.session import Session, is_being_cancelled
 
 __all__ = ["KeptSeat", "LazySeat", "NoSeat", "OwnSeat", "Seat", "quoted", "unknown_session"]
 
@@ -177,7 +177,7 @@ class LazySeat:
         try:
             await task
         except asyncio.CancelledError:
-            if not self._is_over or not task.cancelled() or _is_cancelled():
+            if not self._is_over or not task.cancelled() or is_being_cancelled():
                 raise
         finally:
             self._queued = None
@@ -189,12 +189,6 @@ class LazySeat:
         if self._is_over:
             return SessionLost("the client has ended it")
         return SessionLost("it was not used for a while, and its environment is gone")
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody cancels the current task."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def unknown_session(session_id: Any) -> RpcError:

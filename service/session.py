@@ -16,7 +16,7 @@ from aioenv.service.eager import Suspended, finish, finished, start
 from aioenv.service.environment import Environment
 from aioenv.service.logs import transcribed
 
-__all__ = ["Session"]
+__all__ = ["Session", "is_being_cancelled"]
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Session:
             if type(self.environment).close is not Environment.close:
                 await self.caller.bind(self.environment.close)()
         except (*FAILURES, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
             log.exception("session %s: close() of %r failed", self.id, self.environment)
         finally:
@@ -227,7 +227,7 @@ class Session:
                 raise EnvironmentFailed(reason, code="EXECUTION_TIMEOUT") from None
             raise self._failure(operation, error) from error
         except asyncio.CancelledError as error:
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise
             raise self._failure(operation, error) from error  # it has cancelled itself
         except FAILURES as error:
@@ -285,7 +285,7 @@ def _cause(error: BaseException) -> BaseException | None:
     return None if isinstance(error, InvalidRequest | EnvironmentFailed) else error
 
 
-def _is_being_cancelled() -> bool:
+def is_being_cancelled() -> bool:
     """Whether somebody has cancelled this task and waits for it to end."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

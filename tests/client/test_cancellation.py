@@ -16,7 +16,7 @@ import pytest
 
 from aioenv import CapacityReached, RequestTimeout, SessionLost
 from aioenv.client import transport
-from aioenv.client.connection import ConnectionOptions
+from aioenv.client.connection_options import ConnectionOptions
 from echo_env import EchoAction, EchoEnv
 from echo_env.environment import EchoEnvironment
 from tests.client.conftest import Launch, ServeEcho

@@ -30,7 +30,8 @@ from aioenv import (
     dumps,
     loads,
 )
-from aioenv.client.connection import Connection, ConnectionOptions
+from aioenv.client.connection import Connection
+from aioenv.client.connection_options import ConnectionOptions
 from aioenv.client.transport import Transport
 from aioenv.service import create_app
 from echo_env import EchoAction, EchoObservation
