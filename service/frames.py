@@ -12,7 +12,7 @@ This rests on how aiohttp 3.14 puts its parser and its queue together, which is 
 import asyncio
 from typing import Any, Protocol
 
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSMsgType, web
 from aiohttp.http import WebSocketReader, WebSocketWriter
 from aiohttp.web_request import BaseRequest
 
@@ -88,6 +88,7 @@ class FrameSocket(web.WebSocketResponse[Any]):
         self._reader = queue = _Queue(request._protocol, _QUEUE_LIMIT_BYTES, loop=loop)
         queue.owner = self._owner
         queue.counts = self._counts
+        queue.transport = writer.transport
         self._parser = WebSocketReader(
             self._reader, self._max_msg_size, compress=False, decode_text=False
         )
@@ -130,10 +131,19 @@ class FrameSocket(web.WebSocketResponse[Any]):
 
 
 class _Queue(WebSocketDataQueue):
-    """Hands frames to their owner; keeps for aiohttp what it needs to close the connection."""
+    """Hands frames to their owner; keeps for aiohttp what it needs to close the connection.
+
+    Where a client breaks the protocol, nothing that it sends can be told apart from then on, its
+    agreement to a close neither. It must be read all the same: a connection that is closed with
+    bytes unread is reset, and takes along the close frame that says what was wrong. So this side
+    of the connection ends behind that frame, and the client's is awaited (RFC 6455, section 7.1.1).
+    """
 
     owner: TakesFrames
     counts: Counts
+    transport: asyncio.WriteTransport
+    _is_broken = False  # by the client; the parser drops whatever comes
+    _is_awaited = False  # the close frame is sent
 
     def feed_data(self, message: Any, size: int) -> None:
         self.counts.received_bytes += size
@@ -151,8 +161,24 @@ class _Queue(WebSocketDataQueue):
         self.owner.on_end(ConnectionResetError("the client is gone"))
 
     def set_exception(self, error: BaseException, *cause: BaseException) -> None:
-        super().set_exception(error, *cause)
+        if isinstance(error, WebSocketError):
+            self._is_broken = True
+            self._half_close()
+        else:
+            super().set_exception(error, *cause)
         self.owner.on_end(error)
+
+    async def read(self) -> Any:
+        """Wait for what closes the connection, once the close frame is sent."""
+        self._is_awaited = True
+        self._half_close()
+        return await super().read()
+
+    def _half_close(self) -> None:
+        """End this side of a connection on which no agreement can come any more."""
+        is_due = self._is_broken and self._is_awaited
+        if is_due and not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
 
 
 class _Tap(asyncio.Protocol):

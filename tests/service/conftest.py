@@ -146,6 +146,11 @@ class RawPeer:
                 assert kind is WSMsgType.TEXT, (kind, payload)
                 return json.loads(payload)  # type: ignore[no-any-return]
 
+    async def hear_the_end(self) -> None:
+        """Wait until the service has ended its side of the connection, and sent nothing more."""
+        async with asyncio.timeout(DEADLINE_S):
+            assert await self.reader.read() == b""
+
     async def wait_dropped(self) -> None:
         """Read, and answer nothing, until the connection breaks off."""
         with contextlib.suppress(ConnectionError):

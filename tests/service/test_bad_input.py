@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aioenv import Observation
-from tests.conftest import Serve, eventually
+from tests.conftest import DEADLINE_S, Serve, eventually
 from tests.environments import (
     AsyncWorld,
     Census,
@@ -295,6 +295,38 @@ async def test_fragments_over_the_limit_close_the_connection(
     kind, payload = await peer.receive()
     assert (kind, int.from_bytes(payload[:2], "big")) == (WSMsgType.CLOSE, 1009)
     await eventually(lambda: not served.service.pool.statistics().active)
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
+async def test_who_sends_too_much_hears_why_however_long_it_goes_on(
+    serve: Serve, open_raw: OpenRaw, census: Census
+) -> None:
+    """What is left of the message is read, so that no reset overtakes the close frame."""
+    served = await serve(
+        populate(census, AsyncWorld), max_message_size_mb=0.01, close_timeout_s=2 * DEADLINE_S
+    )
+    peer = await open_raw(served)
+    peer.send(WSMsgType.TEXT, b"x" * 1_000_000)
+    await eventually(lambda: census.closed == 1)
+    for _ in range(8):
+        peer.send(WSMsgType.TEXT, b"x" * 1_000_000)
+        await peer.writer.drain()
+    kind, payload = await peer.receive()
+    assert (kind, int.from_bytes(payload[:2], "big")) == (WSMsgType.CLOSE, 1009)
+    await peer.hear_the_end()
+
+
+async def test_a_broken_frame_while_the_close_is_awaited_ends_the_wait(
+    serve: Serve, open_raw: OpenRaw, census: Census
+) -> None:
+    """The client hears of the close nevertheless, and that no more comes."""
+    served = await serve(populate(census, AsyncWorld), close_timeout_s=2 * DEADLINE_S)
+    peer = await open_raw(served)
+    peer.send(WSMsgType.TEXT, b'{"type":"close"}')
+    kind, payload = await peer.receive()
+    assert (kind, int.from_bytes(payload[:2], "big")) == (WSMsgType.CLOSE, 1000)
+    peer.send(WSMsgType.CONTINUATION, b"of nothing")
+    await peer.hear_the_end()
 
 
 async def test_a_message_over_the_limit_in_mid_step_cancels_it(
