@@ -13,10 +13,11 @@ from aioenv.cli.wheel import Wheel
 from tests.hub.pushing import script_path
 from tests.peer.provision import OPENENV_VERSION, Peer
 
-INSTALL_TIMEOUT_S = 240.0
+COMMAND_TIMEOUT_S = 60.0
+OPENENV_TIMEOUT_S = 240.0  # its package takes many seconds to install, and to import
 
 
-def printed(command: list[str], timeout_s: float = 60.0) -> str:
+def printed(command: list[str], timeout_s: float = COMMAND_TIMEOUT_S) -> str:
     """Run a command that succeeds, and return what it prints."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,10 +62,10 @@ def test_is_theirs_where_openenv_is_installed(peer: Peer, tmp_path: Path) -> Non
     """Whichever is installed last, ``openenv`` is OpenEnv's and ``aioenv`` ours."""
     bin_folder = _installed_beside(peer, tmp_path)
     assert "aioenv" in (bin_folder / "openenv").read_text()
-    theirs = printed([str(bin_folder / "openenv"), "--help"])
+    theirs = printed([str(bin_folder / "openenv"), "--help"], OPENENV_TIMEOUT_S)
     assert "harbor" in theirs  # a command of theirs alone
     # In the other order: OpenEnv's script takes the place of ours.
-    _pip(peer, bin_folder, "--no-deps", "--ignore-installed", f"openenv=={OPENENV_VERSION}")
+    _pip(bin_folder, "--no-deps", "--ignore-installed", f"openenv=={OPENENV_VERSION}")
     assert "aioenv" not in (bin_folder / "openenv").read_text()
     assert "harbor" not in printed([str(bin_folder / "aioenv"), "--help"])
 
@@ -83,10 +84,10 @@ def _installed_beside(peer: Peer, folder: Path) -> Path:
     wheel = Wheel.of_this()
     (folder / wheel.filename).write_bytes(wheel.content)
     options = ["--ignore-installed", *["--no-deps"] * is_shared]
-    _pip(peer, venv / "bin", *options, str(folder / wheel.filename))
+    _pip(venv / "bin", *options, str(folder / wheel.filename))
     return venv / "bin"
 
 
-def _pip(peer: Peer, bin_folder: Path, *what: str) -> None:
-    pip = [str(peer.python), "-m", "pip", "--python", str(bin_folder / "python"), "--quiet"]
-    printed([*pip, "--disable-pip-version-check", "install", *what], INSTALL_TIMEOUT_S)
+def _pip(bin_folder: Path, *what: str) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", str(bin_folder / "python"), "--quiet"]
+    printed([*pip, "--disable-pip-version-check", "install", *what], OPENENV_TIMEOUT_S)

@@ -112,7 +112,9 @@ def test_context_is_what_docker_takes(finish: Finish, tag: str, tmp_path: Path, 
         (tmp_path / name).write_text("x")
     (tmp_path / "keep/link").symlink_to("b.py")
     (tmp_path / ".dockerignore").write_text(rules)
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /context\nCMD none\n")
+    # Its own label: nothing is taken from the cache that another test's end could remove meanwhile.
+    dockerfile = f"FROM scratch\nLABEL test={tag}\nCOPY . /context\nCMD none\n"
+    (tmp_path / "Dockerfile").write_text(dockerfile)
     theirs = built_files(finish, tag, "docker", "build", "--quiet", "--tag", tag, ".")
     assert theirs
     assert built_files(finish, tag, *COMMAND, "build", "--tag", tag) == theirs

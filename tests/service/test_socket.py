@@ -751,7 +751,7 @@ async def test_a_request_in_the_turn_of_a_cancellation_is_cancelled_with_it(
     serve: Serve, open_raw: OpenRaw, census: Census
 ) -> None:
     """A step that begins when its connection's task is cancelled already hears of that."""
-    served = await serve(populate(census, AsyncWorld))
+    served = await serve(populate(census, AsyncWorld), close_timeout_s=0.5)
     peer = await open_raw(served)
     peer.say("Hi")
     await peer.hear()
