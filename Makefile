@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 COVERAGE ?= --cov --cov-report=term
-PYTEST_ARGS ?= --numprocesses=auto
+PYTEST_ARGS ?= --numprocesses=auto --dist=loadgroup
 IMAGE ?= echo-env:latest
 PACKAGES = aioenv echo_env
 SOURCES = aioenv service client cli echo_env

@@ -37,7 +37,10 @@ from tests.peer.process import LineProcess, ProcessFailed
 from tests.peer.provision import TAIL_LINES, Peer, PeerUnavailable, provide, run
 
 # The fixtures install a hundred packages and start servers that import for seconds: func_only.
-pytestmark = pytest.mark.timeout(100, func_only=True)
+pytestmark = [
+    pytest.mark.timeout(100, func_only=True),
+    pytest.mark.xdist_group("peer"),  # OpenEnv's server takes long to start: once is enough
+]
 
 Report = dict[str, Any]
 
