@@ -219,12 +219,13 @@ async def test_idleness_ends_the_session(serve: Serve, open_page: OpenPage, cens
 async def test_a_message_that_is_too_large(
     serve: Serve, open_page: OpenPage, census: Census
 ) -> None:
-    """It ends the session, and is told as what it is."""
+    """It ends the session, and is told as what it is, wherever the page is scrolled to."""
     served = await serve(populate(census, AsyncWorld), max_message_size_mb=0.01)
     playing = await open_page(served)
     await playing.reset()
     await playing.say("x" * 20_000)
     await expect(playing.notice).to_contain_text("The message was too large")
+    await expect(playing.notice).to_be_in_viewport()
 
 
 async def test_a_service_that_stops(serve: Serve, open_page: OpenPage, census: Census) -> None:
