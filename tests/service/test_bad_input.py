@@ -316,6 +316,21 @@ async def test_who_sends_too_much_hears_why_however_long_it_goes_on(
     await peer.hear_the_end()
 
 
+async def test_who_sends_too_much_is_not_read_for_ever(
+    serve: Serve, open_raw: OpenRaw, census: Census
+) -> None:
+    """Who neither stops nor closes is dropped when the time for a close is over."""
+    served = await serve(
+        populate(census, AsyncWorld), max_message_size_mb=0.01, close_timeout_s=0.2
+    )
+    peer = await open_raw(served)
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                peer.send(WSMsgType.TEXT, b"x" * 20_000)
+                await peer.writer.drain()
+
+
 async def test_a_broken_frame_while_the_close_is_awaited_ends_the_wait(
     serve: Serve, open_raw: OpenRaw, census: Census
 ) -> None:
