@@ -8,7 +8,7 @@ from aioenv.service import EnvironmentMetadata
 from aioenv.service.app import _DOORS
 from tests.browser.conftest import OpenPage
 from tests.conftest import LoopErrors, Serve, eventually
-from tests.environments import AsyncWorld, Census, PlainWorld, Tally, populate
+from tests.environments import AsyncWorld, Census, Heard, PlainWorld, Tally, Word, populate
 
 #: What Chromium itself says of a service that is not there; no page can help it.
 UNREACHABLE = ("ERR_CONNECTION_REFUSED", "WebSocket connection to", "ERR_CONNECTION_RESET")
@@ -226,6 +226,32 @@ async def test_a_message_that_is_too_large(
     await playing.say("x" * 20_000)
     await expect(playing.notice).to_contain_text("The message was too large")
     await expect(playing.notice).to_be_in_viewport()
+
+
+class Talkative(PlainWorld):
+    """Fails, with very many words."""
+
+    def step(self, action: Word) -> Heard:
+        """Raise."""
+        raise ValueError("many words " * 1000)
+
+
+async def test_many_words_leave_room_for_the_page(
+    serve: Serve, open_page: OpenPage, census: Census
+) -> None:
+    """On a phone as well, a long error does not cover the page, and can be dismissed."""
+    served = await serve(populate(census, Talkative))
+    playing = await open_page(served, viewport={"width": 360, "height": 640})
+    await playing.reset()
+    await playing.say("Hi")
+    await expect(playing.notice).to_contain_text("many words many words")
+    box = await playing.notice.bounding_box()
+    assert box is not None
+    assert box["height"] <= 640 / 2
+    await expect(playing.notice).to_be_in_viewport(ratio=1)
+    await expect(playing.button("Dismiss")).to_be_in_viewport(ratio=1)
+    await playing.button("Dismiss").click()
+    await expect(playing.notice).to_have_count(0)
 
 
 async def test_a_service_that_stops(serve: Serve, open_page: OpenPage, census: Census) -> None:
