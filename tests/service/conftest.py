@@ -6,7 +6,7 @@ import json
 import socket as sockets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import aiohttp
 import pytest
@@ -129,6 +129,13 @@ class RawPeer:
     def say(self, text: str) -> None:
         """Ask for a step."""
         self.send(WSMsgType.TEXT, json.dumps({"type": "step", "data": {"text": text}}).encode())
+
+    async def go_on_sending(self, payload: bytes) -> NoReturn:
+        """Send the same text again and again, as long as the connection lasts."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                self.send(WSMsgType.TEXT, payload)
+                await self.writer.drain()
 
     async def receive(self) -> tuple[WSMsgType, bytes]:
         """Return the next frame's kind and payload."""
